@@ -1,0 +1,80 @@
+use std::{
+    fs,
+    io::{BufReader, Read},
+    path::{Component, Path},
+};
+
+use flate2::read::GzDecoder;
+
+use super::{Bundle, BundleError, File, file::LARGEST};
+
+/// What an archive may hold when unpacked, in bytes: a small one can claim any size.
+const LARGEST_SUM: u64 = 1 << 30;
+/// How many entries an archive may have.
+const MOST_ENTRIES: usize = 100_000;
+
+/// The bundle in a `.tar.gz`, unpacked in memory. One folder around everything is looked through.
+pub(super) fn open(path: &Path) -> Result<Bundle, BundleError> {
+    let failed = |error| BundleError::Io { path: path.to_owned(), error };
+    let large = |detail: String| BundleError::TooLarge { path: path.to_owned(), detail };
+    let packed = BufReader::new(fs::File::open(path).map_err(failed)?);
+    let mut archive = tar::Archive::new(GzDecoder::new(packed).take(LARGEST_SUM + 1));
+    let (mut plain, mut refused, mut sum) = (Vec::new(), Vec::new(), 0);
+    for (nth, entry) in archive.entries().map_err(failed)?.enumerate() {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind.is_pax_global_extensions() {
+            continue;
+        }
+        let size = entry.size();
+        sum += size;
+        if nth >= MOST_ENTRIES || sum > LARGEST_SUM || size > LARGEST {
+            return Err(large(format!(
+                "at most {MOST_ENTRIES} files of {LARGEST} bytes, {LARGEST_SUM} together, are read"
+            )));
+        }
+        let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = entry.path().ok().and_then(|path| inside(&path));
+        match name {
+            Some(name) if kind.is_file() => {
+                let mut bytes = Vec::new();
+                entry.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
+                plain.push((name, bytes));
+            }
+            name => refused.push(name.unwrap_or(shown)),
+        }
+    }
+    let around = folder_around(&plain);
+    let mut bundle = Bundle::default();
+    for (name, bytes) in plain {
+        let name = name[around.len()..].to_owned();
+        let file = String::from_utf8(bytes)
+            .map_or_else(|_| File::broken(&name, "no UTF-8 text"), File::in_memory);
+        bundle.files.insert(name, file);
+    }
+    for name in refused {
+        bundle.refuse(name.strip_prefix(&around).unwrap_or(&name).to_owned());
+    }
+    Ok(bundle)
+}
+
+/// The path with `/` between its parts, if it stays inside.
+fn inside(path: &Path) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(part) => parts.push(part.to_str()?),
+            Component::CurDir => (),
+            _ => return None,
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// `NAME/` where `bundle.yaml` is only there, as `tar czf x.tar.gz NAME` packs it; else nothing.
+fn folder_around(files: &[(String, Vec<u8>)]) -> String {
+    let manifests = files.iter().filter_map(|(name, _)| name.strip_suffix("bundle.yaml"));
+    let shortest = manifests.min_by_key(|folder| folder.len()).unwrap_or_default();
+    let all = files.iter().all(|(name, _)| name.starts_with(shortest));
+    if all && shortest.matches('/').count() <= 1 { shortest.to_owned() } else { String::new() }
+}

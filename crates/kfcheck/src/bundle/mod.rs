@@ -1,0 +1,209 @@
+//! Bundles: what one inspection saw, as files of the field's own tools.
+
+mod archive;
+mod file;
+mod manifest;
+mod write;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use serde_json::Value;
+
+use crate::{
+    Fault, ObjectKind,
+    place::{At, Spot},
+};
+
+use file::File;
+use manifest::Manifests;
+
+/// The folders that a bundle may have, one at least.
+const FOLDERS: [&str; 4] = ["kubernetes/", "gcp/", "aws/", "probes/"];
+
+/// The answers of one inspection: a folder of files as the field's own tools print them.
+///
+/// A file is read when a fact first asks for what is in it, once, and a broken one spoils only the
+/// facts that are kept there.
+#[derive(Debug, Default)]
+pub struct Bundle {
+    files: BTreeMap<String, File>,
+    manifests: OnceLock<Result<Manifests, Fault>>,
+    refused: Vec<String>,
+}
+
+/// Why something is not taken for a bundle at all.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// It can't be read.
+    #[error("cannot read bundle {}: {error}; expected a folder or a .tar.gz that `kubectl kfcheck collect` wrote", path.display())]
+    Io {
+        /// What was named.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It holds nothing that a bundle holds.
+    #[error(
+        "{} is not a bundle: it has neither bundle.yaml nor a folder kubernetes, gcp, aws or probes; \
+         name the folder that holds them", path.display()
+    )]
+    Empty {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// It is larger than what is read.
+    #[error("bundle {} is too large: {detail}; leave out what the run doesn't need", path.display())]
+    TooLarge {
+        /// What was named.
+        path: PathBuf,
+        /// Which limit.
+        detail: String,
+    },
+}
+
+impl Bundle {
+    /// The bundle in a folder, or in a `.tar.gz` of one.
+    ///
+    /// Links, and paths that leave the bundle, are not followed: they are [`Self::refused`].
+    pub fn open(root: &Path) -> Result<Self, BundleError> {
+        let bundle = if root.is_file() { archive::open(root)? } else { Self::open_folder(root)? };
+        let known = |name: &String| FOLDERS.iter().any(|folder| name.starts_with(folder));
+        let there = |name: &String| name == "bundle.yaml" || name == "bundle.json" || known(name);
+        if bundle.files.keys().any(there) || bundle.refused.iter().any(there) {
+            Ok(bundle)
+        } else {
+            Err(BundleError::Empty { path: root.to_owned() })
+        }
+    }
+
+    fn open_folder(root: &Path) -> Result<Self, BundleError> {
+        let mut bundle = Self::default();
+        let listed = bundle.list(root, "");
+        listed.map_err(|error| BundleError::Io { path: root.to_owned(), error })?;
+        Ok(bundle)
+    }
+
+    fn list(&mut self, folder: &Path, prefix: &str) -> io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                self.list(&entry.path(), &format!("{name}/"))?;
+            } else if kind.is_file() {
+                self.files.insert(name, File::on_disk(entry.path()));
+            } else {
+                self.refuse(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a file that is there and isn't read, because it is no plain file of this bundle.
+    fn refuse(&mut self, name: String) {
+        let reason = "is a link or a special file, and a bundle is read from plain files only; \
+                      put a copy of what it points to in its place";
+        self.files.insert(name.clone(), File::broken(&name, reason));
+        self.refused.push(name);
+    }
+
+    /// The names of what is in the bundle and was not read: links, and paths that leave it.
+    pub fn refused(&self) -> &[String] {
+        &self.refused
+    }
+
+    /// Adds a file of JSON, whatever its extension.
+    #[must_use]
+    pub fn with(mut self, name: &str, content: Value) -> Self {
+        self.insert(name, File::parsed(content));
+        self
+    }
+
+    /// Adds a file of text, which is parsed when it is first asked for.
+    #[must_use]
+    pub fn with_text(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.insert(name, File::in_memory(text.into()));
+        self
+    }
+
+    fn insert(&mut self, name: &str, file: File) {
+        self.files.insert(name.to_owned(), file);
+        self.manifests = OnceLock::new();
+    }
+
+    /// The answer kept at `spot`, put together by `decode`.
+    pub(crate) fn read<V>(
+        &self,
+        spot: &Spot,
+        decode: fn(Value) -> Result<V, String>,
+    ) -> Result<V, Fault> {
+        let malformed = |detail| Fault::Malformed { file: spot.address(), detail };
+        let found = match &spot.at {
+            At::File(path) => self.file(path)?.cloned(),
+            At::Entry(path, name) => self.file(path)?.and_then(|all| all.get(name)).cloned(),
+            At::Members(path, fields) => self.members(path, fields)?,
+            At::Objects(kind, namespace) => self.objects(kind, namespace.as_deref())?,
+            At::Text(path) => self.text(path)?.map(Value::from),
+        };
+        let found = found.ok_or_else(|| self.recorded(spot).unwrap_or_else(|| spot.empty()))?;
+        decode(found).map_err(malformed)
+    }
+
+    /// Why there is no answer at `spot`, where that was written down.
+    fn recorded(&self, spot: &Spot) -> Option<Fault> {
+        let errors = self.file("bundle").ok()??.get("errors")?;
+        let address = spot.address();
+        let whole = address.split_once('#').map_or(&*address, |(file, _)| file);
+        let plural = match &spot.at {
+            At::Objects(kind, _) => format!("kubernetes/{}", kind.plural),
+            _ => address.clone(),
+        };
+        let error = [&*address, whole, &plural].into_iter().find_map(|at| errors.get(at))?;
+        serde_json::from_value(error.clone()).ok()
+    }
+
+    /// The only document of a file that is named without its extension.
+    fn file(&self, path: &str) -> Result<Option<&Value>, Fault> {
+        let named = ["json", "yaml", "yml"].map(|extension| format!("{path}.{extension}"));
+        let Some(name) = named.iter().find(|name| self.files.contains_key(*name)) else {
+            return Ok(None);
+        };
+        self.files[name].value(name).map(Some)
+    }
+
+    fn members(
+        &self,
+        path: &str,
+        fields: &[(&'static str, String)],
+    ) -> Result<Option<Value>, Fault> {
+        let Some(all) = self.file(path)? else { return Ok(None) };
+        let Some(all) = all.as_array() else {
+            let detail = "expected a list".to_owned();
+            return Err(Fault::Malformed { file: format!("{path}.json"), detail });
+        };
+        let has = |member: &Value| {
+            fields.iter().all(|(field, value)| match member.get(field) {
+                Some(Value::String(text)) => text == value,
+                None | Some(Value::Null) => value.is_empty(),
+                Some(other) => other.to_string() == *value,
+            })
+        };
+        let found: Vec<_> = all.iter().filter(|member| has(member)).cloned().collect();
+        Ok((!found.is_empty()).then(|| found.into()))
+    }
+
+    /// Objects of a kind; nothing where no file speaks of the kind.
+    fn objects(&self, kind: &ObjectKind, namespace: Option<&str>) -> Result<Option<Value>, Fault> {
+        let manifests = self.manifests.get_or_init(|| Manifests::read(&self.files));
+        manifests.as_ref().map_err(Clone::clone)?.objects(kind, namespace)
+    }
+
+    fn text(&self, path: &str) -> Result<Option<String>, Fault> {
+        self.files.get(path).map(|file| file.text(path)).transpose()
+    }
+}

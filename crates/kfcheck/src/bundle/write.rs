@@ -1,0 +1,113 @@
+use std::{collections::HashSet, fs, io, path::Path};
+
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+
+use super::{Bundle, File, file::is_yaml};
+use crate::{
+    Fault,
+    place::{At, Spot},
+};
+
+impl Bundle {
+    /// A bundle to put answers in.
+    pub(crate) fn new() -> Self {
+        Self::default().with("bundle.yaml", json!({ "schemaVersion": 1 }))
+    }
+
+    /// Writes every file into the folder `root`, or into one archive where that ends in `.tar.gz`
+    /// or `.tgz`.
+    pub fn write(&self, root: &Path) -> io::Result<()> {
+        let name = root.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+            return self.pack(fs::File::create(root)?);
+        }
+        for (name, text) in self.texts() {
+            let path = root.join(name);
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::write(path, text?)?;
+        }
+        Ok(())
+    }
+
+    fn pack(&self, out: impl io::Write) -> io::Result<()> {
+        let mut archive = tar::Builder::new(GzEncoder::new(out, Compression::default()));
+        for (name, text) in self.texts() {
+            let text = text?;
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            header.set_cksum();
+            archive.append_data(&mut header, name, text.as_bytes())?;
+        }
+        archive.into_inner()?.finish()?;
+        Ok(())
+    }
+
+    fn texts(&self) -> impl Iterator<Item = (&str, io::Result<String>)> {
+        self.files.iter().map(|(name, file)| (&**name, render(name, file)))
+    }
+
+    /// Keeps an answer at its place.
+    pub(crate) fn put(&mut self, spot: &Spot, answer: Result<Value, Fault>) {
+        let file = spot.file_name();
+        match (&spot.at, answer) {
+            (_, Err(Fault::NotCollected { .. })) => (),
+            (_, Err(fault)) => {
+                let mut errors = self.content("bundle.yaml")["errors"].take();
+                errors[spot.address()] = json!(fault);
+                self.put_entry("bundle.yaml", "errors", errors);
+            }
+            (At::Entry(_, name), Ok(value)) => self.put_entry(&file, name, value),
+            (At::File(_) | At::Text(_), Ok(value)) => self.put_file(&file, value),
+            (At::Members(..), Ok(members)) => self.put_members(&file, members, |all| all),
+            (At::Objects(kind, _), Ok(mut items)) => {
+                for object in items.as_array_mut().into_iter().flatten() {
+                    object["apiVersion"] = kind.api_version().into();
+                    object["kind"] = kind.kind.into();
+                }
+                let list = |items| json!({ "apiVersion": "v1", "kind": "List", "items": items });
+                self.put_members(&file, items, list);
+            }
+        }
+    }
+
+    /// Adds members to a list that several answers share, each member once.
+    fn put_members(&mut self, file: &str, members: Value, wrap: fn(Value) -> Value) {
+        let content = self.content(file);
+        let there = content.get("items").unwrap_or(&content).as_array().cloned();
+        let mut all = there.unwrap_or_default();
+        let mut known: HashSet<String> = all.iter().map(Value::to_string).collect();
+        let new = members.as_array().cloned().unwrap_or_default();
+        all.extend(new.into_iter().filter(|member| known.insert(member.to_string())));
+        self.put_file(file, wrap(all.into()));
+    }
+
+    fn put_entry(&mut self, file: &str, name: &str, value: Value) {
+        let mut all = self.content(file);
+        all[name] = value;
+        self.put_file(file, all);
+    }
+
+    fn put_file(&mut self, file: &str, content: Value) {
+        self.insert(file, File::parsed(content));
+    }
+
+    fn content(&self, file: &str) -> Value {
+        let value = self.files.get(file).and_then(|f| f.value(file).ok());
+        value.cloned().unwrap_or_default()
+    }
+}
+
+fn render(name: &str, file: &File) -> io::Result<String> {
+    let is_json = Path::new(name).extension().is_some_and(|extension| extension == "json");
+    if !is_json && !is_yaml(name) {
+        return file.text(name).map_err(io::Error::other);
+    }
+    let value = file.value(name).map_err(io::Error::other)?;
+    if is_yaml(name) {
+        serde_saphyr::to_string(value).map_err(io::Error::other)
+    } else {
+        Ok(format!("{value:#}\n"))
+    }
+}

@@ -1,0 +1,246 @@
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Display},
+};
+
+use serde::Serialize;
+
+use crate::{Aspect, FactError, path::Edge};
+
+/// Names one thing in the world, across all layers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Resource {
+    /// The API's own kind: `Ingress`, `BackendService`, …
+    pub kind: &'static str,
+    /// Its namespace; for a cloud, the project or region where that isn't the cluster's own.
+    pub namespace: Option<String>,
+    /// Unique among its kind there.
+    pub name: String,
+    /// Who has it: `kubernetes`, `gcp`, …
+    pub provider: &'static str,
+}
+
+/// Whatever has a name across layers.
+pub trait Named {
+    /// Its name across layers.
+    fn resource(&self) -> Resource;
+}
+
+impl<T: Named> From<&T> for Resource {
+    fn from(thing: &T) -> Self {
+        thing.resource()
+    }
+}
+
+impl From<&Resource> for Resource {
+    fn from(resource: &Resource) -> Self {
+        resource.clone()
+    }
+}
+
+impl Display for Resource {
+    /// As a person says it: `Ingress kubeflow/front` and `backend service be-1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spelled = self.provider == "kubernetes";
+        let mut before = ' ';
+        for c in self.kind.chars() {
+            match c {
+                _ if spelled => write!(f, "{c}")?,
+                c if c.is_uppercase() && before.is_lowercase() => write!(f, " {}", c.to_lowercase())?,
+                c => write!(f, "{}", c.to_lowercase())?,
+            }
+            before = c;
+        }
+        let namespace = self.namespace.iter().flat_map(|namespace| [namespace, "/"]);
+        write!(f, " {}{}", namespace.collect::<String>(), self.name)
+    }
+}
+
+/// How much a finding matters to the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// Can hurt it later.
+    Warn,
+    /// Takes it down.
+    Fail,
+}
+
+/// What running a remedy can do besides helping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Risk {
+    /// It only looks, or changes what is broken anyway.
+    None,
+    /// It lets somebody in.
+    Opens,
+    /// Something restarts.
+    Restarts,
+    /// Something is gone afterwards.
+    Deletes,
+}
+
+/// A command that fixes a finding, or shows more of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Remedy {
+    /// Can be pasted.
+    pub command: String,
+    /// What it does.
+    pub why: String,
+    /// What else it can do.
+    pub risk: Risk,
+}
+
+/// Something wrong with one thing.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is about.
+    pub resource: Resource,
+    /// Which side of it: that it is there as declared, or that it answers.
+    pub aspect: Aspect,
+    /// A clause that continues the resource: "has no healthy backend".
+    pub message: String,
+    /// It says that something does not work rather than what is wrong with it.
+    pub symptom: bool,
+    /// What was seen, in the words of the API.
+    pub evidence: Vec<(&'static str, String)>,
+    /// What to do about it.
+    pub remedies: Vec<Remedy>,
+}
+
+impl Finding {
+    /// Adds what was seen.
+    pub fn evidence(&mut self, name: &'static str, value: impl Display) -> &mut Self {
+        self.evidence.push((name, value.to_string()));
+        self
+    }
+
+    /// Adds a command.
+    pub fn fix(&mut self, risk: Risk, why: &str, command: impl Into<String>) -> &mut Self {
+        self.remedies.push(Remedy { command: command.into(), why: why.to_owned(), risk });
+        self
+    }
+
+    /// It keeps the resource from answering; that it is there and can be built on is not in doubt.
+    pub fn serving(&mut self) -> &mut Self {
+        self.aspect = Aspect::Serving;
+        self
+    }
+}
+
+/// What one check has learned so far.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub(crate) found: Vec<Finding>,
+    pub(crate) healthy: Vec<Resource>,
+    pub(crate) unknown: Vec<(Option<Resource>, FactError)>,
+    pub(crate) edges: BTreeSet<Edge>,
+    pub(crate) skipped: Option<String>,
+}
+
+impl Findings {
+    /// `subject` was examined and is healthy.
+    pub fn ok(&mut self, subject: impl Into<Resource>) {
+        self.healthy.push(subject.into());
+    }
+
+    /// Something is wrong with `subject` itself; `message` continues the sentence.
+    ///
+    /// What is built from it suffers as well as what is served by it, unless the finding is said
+    /// to concern [`Finding::serving`] only.
+    pub fn fail(
+        &mut self,
+        subject: impl Into<Resource>,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        self.push(Severity::Fail, Aspect::Being, subject.into(), message.into())
+    }
+
+    /// `subject` does not answer; what is wrong, maybe with `subject` itself, another finding says.
+    pub fn symptom(
+        &mut self,
+        subject: impl Into<Resource>,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        let finding = self.push(Severity::Fail, Aspect::Serving, subject.into(), message.into());
+        finding.symptom = true;
+        finding
+    }
+
+    /// `subject` was not built, or not all of it; what keeps it from that another finding says.
+    pub fn unbuilt(
+        &mut self,
+        subject: impl Into<Resource>,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        let finding = self.push(Severity::Fail, Aspect::Being, subject.into(), message.into());
+        finding.symptom = true;
+        finding
+    }
+
+    /// `subject` works and may not for long, or helps less than it could; `message` continues the
+    /// sentence.
+    pub fn warn(
+        &mut self,
+        subject: impl Into<Resource>,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        self.push(Severity::Warn, Aspect::Being, subject.into(), message.into())
+    }
+
+    /// The answer, or a note that without it nothing is known about `subject`; the others go on.
+    pub fn known<T>(
+        &mut self,
+        subject: impl Into<Resource>,
+        answer: Result<T, FactError>,
+    ) -> Option<T> {
+        answer.map_err(|error| self.unknown.push((Some(subject.into()), error))).ok()
+    }
+
+    /// Something that had to be known is not; what is known is judged all the same.
+    pub fn unseen(&mut self, error: FactError) {
+        self.unknown.push((None, error));
+    }
+
+    /// There is nothing here to check, and why.
+    pub fn skip(&mut self, reason: impl Into<String>) {
+        self.skipped = Some(reason.into());
+    }
+
+    /// `upper` answers only while `lower` does, which the path doesn't say.
+    pub fn depends(&mut self, upper: impl Into<Resource>, lower: impl Into<Resource>) {
+        self.edges.insert(Edge::new(upper.into(), lower.into(), Aspect::Serving));
+    }
+
+    /// `upper` is there only if `lower` is there as declared, which the path doesn't say.
+    pub fn built_from(&mut self, upper: impl Into<Resource>, lower: impl Into<Resource>) {
+        self.edges.insert(Edge::new(upper.into(), lower.into(), Aspect::Being));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.healthy.is_empty() && self.unknown.is_empty()
+    }
+
+    fn push(
+        &mut self,
+        severity: Severity,
+        aspect: Aspect,
+        resource: Resource,
+        message: String,
+    ) -> &mut Finding {
+        let (evidence, remedies, symptom) = (Vec::new(), Vec::new(), false);
+        let at = self.found.len();
+        self.found.push(Finding {
+            severity,
+            resource,
+            aspect,
+            message,
+            symptom,
+            evidence,
+            remedies,
+        });
+        &mut self.found[at]
+    }
+}

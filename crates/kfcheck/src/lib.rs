@@ -1,0 +1,34 @@
+//! Checks over facts.
+//!
+//! A [`Fact`] is one question about the outside world, answered at most once per run. A [`Stretch`]
+//! draws what a request goes through as a [`Path`]. A [`Check`] reads facts about what is on it and
+//! writes findings. A [`World`] owns the answers of one run, live or replayed from a [`Bundle`], and
+//! a [`Cx`] is the handle through which all of them reach it.
+
+mod bundle;
+mod causes;
+mod check;
+mod clock;
+mod fact;
+mod finding;
+mod path;
+mod place;
+pub mod redact;
+mod report;
+mod runner;
+pub mod wire;
+mod world;
+
+pub use bundle::{Bundle, BundleError};
+pub use causes::{Cause, causes};
+pub use check::{Check, Described, Meta};
+pub use clock::Now;
+pub use fact::{Fact, FactError, FactKey, FactMeta, Fault};
+pub use finding::{Finding, Findings, Named, Remedy, Resource, Risk, Severity};
+pub use path::{Aspect, Edge, Path, Stretch};
+pub use place::{ObjectKind, Place};
+pub use report::{CheckResult, Report, Status};
+pub use runner::{Event, Runner};
+pub use world::{Cx, World};
+
+pub use async_trait::async_trait;

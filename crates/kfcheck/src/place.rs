@@ -1,0 +1,164 @@
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::Fault;
+
+/// Where a bundle keeps an answer of type `V`, and the command that prints it in that form.
+pub struct Place<V> {
+    pub(crate) spot: Spot,
+    pub(crate) encode: fn(&V) -> Value,
+    pub(crate) decode: fn(Value) -> Result<V, String>,
+}
+
+/// A place, whatever is kept there.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot {
+    pub(crate) at: At,
+    pub(crate) command: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum At {
+    /// A whole file.
+    File(&'static str),
+    /// One entry of a file that holds an object by name.
+    Entry(&'static str, String),
+    /// The members of a list that are about one thing.
+    Members(&'static str, Vec<(&'static str, String)>),
+    /// Kubernetes objects of a kind, of one namespace or of all.
+    Objects(ObjectKind, Option<String>),
+    /// A file of text, its extension included.
+    Text(String),
+}
+
+/// A kind of Kubernetes objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectKind {
+    /// The API groups that have had it, newest first.
+    pub groups: &'static [&'static str],
+    /// The version to write.
+    pub version: &'static str,
+    /// For example `Ingress`.
+    pub kind: &'static str,
+    /// For example `ingresses`.
+    pub plural: &'static str,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+}
+
+impl ObjectKind {
+    /// Its name for kubectl, group included.
+    pub fn resource(&self) -> String {
+        match self.groups[0] {
+            "" => self.plural.to_owned(),
+            group => format!("{}.{group}", self.plural),
+        }
+    }
+
+    /// The `apiVersion` to write.
+    pub fn api_version(&self) -> String {
+        match self.groups[0] {
+            "" => self.version.to_owned(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+
+    /// Whether an object is of this kind, in whatever version.
+    pub fn matches(&self, api_version: &str, kind: &str) -> bool {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        kind == self.kind && self.groups.contains(&group)
+    }
+
+    /// Whether a file under `kubernetes/` is named after this kind, with or without its group.
+    pub(crate) fn is_named(&self, stem: &str) -> bool {
+        self.groups.iter().any(|group| match (*group, stem.split_once('.')) {
+            ("", None) => stem == self.plural,
+            (group, Some((plural, named))) => plural == self.plural && named == group,
+            _ => false,
+        })
+    }
+}
+
+impl<V: Serialize + DeserializeOwned> Place<V> {
+    /// A whole file, named without its extension.
+    pub fn file(path: &'static str, command: impl Into<String>) -> Self {
+        Self::new(At::File(path), command.into())
+    }
+
+    /// One entry of a file that holds an object by name.
+    pub fn entry(path: &'static str, name: &str, command: impl Into<String>) -> Self {
+        Self::new(At::Entry(path, name.to_owned()), command.into())
+    }
+
+    /// Those members of a list whose fields have these values; the answer is a list itself.
+    pub fn members<const N: usize>(
+        path: &'static str,
+        fields: [(&'static str, &str); N],
+        command: impl Into<String>,
+    ) -> Self {
+        let fields = fields.map(|(field, value)| (field, value.to_owned()));
+        Self::new(At::Members(path, fields.into()), command.into())
+    }
+
+    /// Kubernetes objects of a kind, of one namespace or of all, from whatever files under
+    /// `kubernetes/`.
+    pub fn objects(kind: ObjectKind, namespace: Option<&str>) -> Self {
+        let scope = match (namespace, kind.namespaced) {
+            (Some(namespace), true) => format!(" -n {namespace}"),
+            (None, true) => " -A".to_owned(),
+            (_, false) => String::new(),
+        };
+        let command = format!("kubectl get {}{scope} -o yaml", kind.resource());
+        Self::new(At::Objects(kind, namespace.map(str::to_owned)), command)
+    }
+
+    /// A file of text.
+    pub fn text(path: String, command: impl Into<String>) -> Self {
+        Self::new(At::Text(path), command.into())
+    }
+
+    fn new(at: At, command: String) -> Self {
+        Self {
+            spot: Spot { at, command },
+            encode: |value| serde_json::to_value(value).unwrap_or_default(),
+            decode: |value| serde_path_to_error::deserialize(value).map_err(|e| e.to_string()),
+        }
+    }
+}
+
+impl Spot {
+    /// The file that `collect` writes it to.
+    pub(crate) fn file_name(&self) -> String {
+        match &self.at {
+            At::File("bundle") | At::Entry("bundle", _) => "bundle.yaml".to_owned(),
+            At::File(path) | At::Entry(path, _) | At::Members(path, _) => format!("{path}.json"),
+            At::Objects(..) => format!("{}.json", self.address()),
+            At::Text(path) => path.clone(),
+        }
+    }
+
+    /// The place in words, as `errors` in `bundle.yaml` spells it.
+    pub(crate) fn address(&self) -> String {
+        match &self.at {
+            At::File(path) => (*path).to_owned(),
+            At::Entry(path, name) => format!("{path}#{name}"),
+            At::Members(path, fields) => {
+                let values: Vec<_> = fields.iter().map(|(_, value)| value.as_str()).collect();
+                format!("{path}#{}", values.join(" "))
+            }
+            At::Objects(kind, _) => format!("kubernetes/{}", kind.resource()),
+            At::Text(path) => path.clone(),
+        }
+    }
+
+    /// Nothing is kept here.
+    pub(crate) fn empty(&self) -> Fault {
+        let file = match (&self.at, self.address().split_once('#')) {
+            (At::Entry(..) | At::Members(..), Some((_, name))) => {
+                format!("{name} in {}", self.file_name())
+            }
+            _ => self.file_name(),
+        };
+        Fault::NotCollected { file, command: self.command.clone() }
+    }
+}

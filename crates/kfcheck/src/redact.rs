@@ -1,0 +1,68 @@
+//! Takes secrets out of text that other programs wrote: log lines, events, answers.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use regex::Regex;
+
+/// What is put in the place of a secret.
+pub const REDACTED: &str = "(redacted)";
+
+/// What gives a secret away, and which part of it to keep.
+static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let patterns = [
+        // A header, and what follows the scheme in it.
+        (r"(?i)\b(bearer|basic|negotiate)\s+[a-z0-9._~+/=-]{8,}", "$1 (redacted)"),
+        (r"(?i)\b((?:set-)?cookie|authorization)(\s*[:=]\s*)[^\s,;(][^\r\n]*", "$1$2(redacted)"),
+        // Anything named like one: password=…, "client_secret": "…", --token …, bindPW: ….
+        (
+            r#"(?i)\b([\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|bindpw|credentials?)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"',;&}\])]+)"#,
+            "${1}(redacted)",
+        ),
+        // A JSON web token, an access token of Google's or an access key of AWS's.
+        (r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?", "(redacted)"),
+        (r"\bya29\.[A-Za-z0-9._-]{10,}|\bGOCSPX-[A-Za-z0-9_-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", "(redacted)"),
+        // A private key, and a password in a URL.
+        (r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", "(redacted)"),
+        (r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]+@", "$1:(redacted)@"),
+    ];
+    let compile = |(pattern, keep)| Some((Regex::new(pattern).ok()?, keep));
+    patterns.into_iter().filter_map(compile).collect()
+});
+
+/// `text` without what looks like a secret.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    SECRETS.iter().fold(Cow::Borrowed(text), |text, (secret, keep)| {
+        match secret.replace_all(&text, *keep) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(clean) => Cow::Owned(clean),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SECRETS, redact};
+
+    #[test]
+    fn every_pattern_is_a_pattern() {
+        assert_eq!(SECRETS.len(), 7);
+    }
+
+    #[test]
+    fn secrets_are_taken_out_and_the_rest_stays() {
+        for (text, clean) in [
+            ("Authorization: Bearer abcdefghijkl", "Authorization: (redacted)"),
+            ("sent bearer abc.def.ghi-jkl to it", "sent bearer (redacted) to it"),
+            ("password=hunter2 user=a", "password=(redacted) user=a"),
+            (r#"{"client_secret": "s3cr3t", "x": 1}"#, r#"{"client_secret": (redacted), "x": 1}"#),
+            ("bindPW: adminpass", "bindPW: (redacted)"),
+            ("ldap://cn=admin:hunter2@host", "ldap://cn=admin:(redacted)@host"),
+            ("key eyJhbGciOi.eyJzdWIiOi.c2ln ends", "key (redacted) ends"),
+            ("GOCSPX-abcdefghijklmnop", "(redacted)"),
+            ("unable to read file: /etc/envoy/config.json", "unable to read file: /etc/envoy/config.json"),
+            ("Required JWT token is missing", "Required JWT token is missing"),
+        ] {
+            assert_eq!(redact(text), clean);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{Edge, FactError, FactKey, Fault, Finding, Findings, Meta, Path, Resource, Severity};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// There was nothing to examine.
+    Skip,
+    /// It examined something and all of it is healthy.
+    Pass,
+    /// It found something that can hurt later.
+    Warn,
+    /// It is itself broken.
+    Bug,
+    /// It could not look, or not everywhere, and found nothing where it could.
+    Unknown,
+    /// It found something broken.
+    Fail,
+}
+
+/// What one check reports.
+#[derive(Clone, Debug)]
+pub struct CheckResult {
+    /// The check.
+    pub id: &'static str,
+    /// The healthy state it looks for.
+    pub title: &'static str,
+    /// How it ended.
+    pub status: Status,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What is healthy.
+    pub healthy: Vec<Resource>,
+    /// What it adds to the path.
+    pub edges: BTreeSet<Edge>,
+    /// Why there was nothing to examine.
+    pub skipped: Option<String>,
+    /// What it could not see.
+    pub unknown: Vec<(Option<Resource>, FactError)>,
+    /// The facts it asked for.
+    pub facts: Vec<FactKey>,
+}
+
+impl CheckResult {
+    pub(crate) fn new(
+        meta: &'static Meta,
+        out: Findings,
+        ended: Option<FactError>,
+        facts: Vec<FactKey>,
+    ) -> Self {
+        let Findings { found: findings, healthy, mut unknown, edges, mut skipped } = out;
+        match ended {
+            Some(FactError { fault: Fault::Absent(what), .. }) => skipped = Some(what),
+            ended => unknown.extend(ended.map(|error| (None, error))),
+        }
+        let worst = findings.iter().map(|f| f.severity).max();
+        let bug = |(_, error): &(_, FactError)| matches!(error.fault, Fault::Bug(_));
+        let status = match worst {
+            Some(Severity::Fail) => Status::Fail,
+            _ if unknown.iter().any(bug) => Status::Bug,
+            _ if !unknown.is_empty() => Status::Unknown,
+            Some(Severity::Warn) => Status::Warn,
+            None if healthy.is_empty() => Status::Skip,
+            None => Status::Pass,
+        };
+        let Meta { id, title, .. } = *meta;
+        Self { id, title, status, findings, healthy, edges, skipped, unknown, facts }
+    }
+}
+
+/// What a run reports: plain data, from which every output is rendered.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// When the deployment was seen.
+    pub at: Result<Arc<Timestamp>, FactError>,
+    /// What requests go through.
+    pub path: Arc<Path>,
+    /// What was there to be read and was not.
+    pub refused: Vec<FactError>,
+    /// In the order of the registry.
+    pub results: Vec<CheckResult>,
+}
+
+impl Report {
+    /// What is wrong, with the check that found it.
+    pub fn findings(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
+        self.results.iter().flat_map(|r| r.findings.iter().map(|f| (r.id, f)))
+    }
+
+    /// The facts that could not be had, each with the checks that wanted it.
+    pub fn unseen(&self) -> Vec<(&FactError, Vec<&'static str>)> {
+        let mut unseen: Vec<(&FactError, Vec<_>)> = Vec::new();
+        let wanted = self.results.iter().flat_map(|r| r.unknown.iter().map(|(_, e)| (e, r.id)));
+        let gaps = self.path.gaps.iter().map(|error| (error, "request path"));
+        let refused = self.refused.iter().map(|error| (error, "bundle"));
+        for (error, by) in gaps.chain(wanted).chain(refused) {
+            match unseen.iter_mut().find(|(e, _)| *e == error) {
+                Some((_, all)) if all.contains(&by) => (),
+                Some((_, all)) => all.push(by),
+                None => unseen.push((error, vec![by])),
+            }
+        }
+        unseen
+    }
+
+    /// How many checks ended so.
+    pub fn count(&self, status: Status) -> usize {
+        self.results.iter().filter(|result| result.status == status).count()
+    }
+
+    /// How the run ended: as its worst check did.
+    pub fn status(&self) -> Status {
+        let gaps = self.path.gaps.len() + self.refused.len();
+        let gap = (gaps > 0).then_some(Status::Unknown);
+        self.results.iter().map(|r| r.status).chain(gap).max().unwrap_or(Status::Skip)
+    }
+}

@@ -1,0 +1,77 @@
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, stream};
+
+use crate::{
+    Check, CheckResult, Fact, FactError, FactKey, Fault, Findings, Now, Path, Report, Status,
+    World, path::Joined, world::within,
+};
+
+/// What happens during a run, for whoever shows progress.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A question goes out.
+    FactStarted(FactKey),
+    /// It was answered, or not.
+    FactDone(FactKey, Option<FactError>),
+    /// A check starts.
+    CheckStarted(&'static str),
+    /// It is done.
+    CheckDone(&'static str, Status),
+}
+
+/// Runs checks over a world.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// How many checks run at a time.
+    pub jobs: usize,
+    /// How long one check may take, waiting for facts included.
+    pub timeout: Duration,
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self { jobs: 64, timeout: Duration::from_mins(1) }
+    }
+}
+
+impl Runner {
+    /// Runs `checks` and reports in their order, whichever ends first.
+    pub async fn run(&self, world: &World, checks: &[&'static dyn Check]) -> Report {
+        let cx = world.cx("report");
+        let at = cx.get(Now).await;
+        let running = stream::iter(checks).map(|check| self.run_one(world, *check));
+        let results = running.buffered(self.jobs).collect().await;
+        let refused = world.refused().iter().map(|name| {
+            let detail = "it is a link, or leaves the bundle; put a plain copy in its place";
+            Fault::Malformed { file: name.clone(), detail: detail.to_owned() }.into()
+        });
+        let path = cx.path().await.unwrap_or_else(|error| {
+            let mut path = Path::default();
+            path.gap(error);
+            Arc::new(path)
+        });
+        Report { at, path, refused: refused.collect(), results }
+    }
+
+    async fn run_one(&self, world: &World, check: &'static dyn Check) -> CheckResult {
+        let meta = check.meta();
+        let cx = world.cx(meta.id);
+        let mut out = Findings::default();
+        world.emit(Event::CheckStarted(meta.id));
+        let running = AssertUnwindSafe(check.run(&cx, &mut out)).catch_unwind();
+        let ended = match within(self.timeout, running).await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(_panic)) => Err(Fault::Bug("panicked".to_owned()).into()),
+            Err(timed_out) => Err(timed_out),
+        };
+        let facts = world.asked_by(meta.id);
+        let on_path = facts.iter().any(|fact| fact.name() == Joined::NAME);
+        if let (true, true, Ok(path)) = (on_path, out.is_empty(), cx.path().await) {
+            out.unknown.extend(path.gaps.iter().map(|gap| (None, gap.clone())));
+        }
+        let result = CheckResult::new(meta, out, ended.err(), facts);
+        world.emit(Event::CheckDone(meta.id, result.status));
+        result
+    }
+}

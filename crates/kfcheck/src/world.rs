@@ -1,0 +1,274 @@
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, try_join_all},
+};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::{
+    Bundle, Event, Fact, FactError, FactKey, Fault, Path, Place, Stretch, path::Joined, place::Spot,
+};
+
+type Answer = Result<Arc<dyn Any + Send + Sync>, FactError>;
+type Flight = Shared<BoxFuture<'static, Answer>>;
+/// How to put an answer back to its place.
+type Keep = (Spot, Box<dyn Fn(&(dyn Any + Send + Sync)) -> Value + Send + Sync>);
+
+/// All that one run knows. Dropping it cancels whatever it is still asking.
+pub struct World {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    replay: Option<Bundle>,
+    stretches: Vec<&'static dyn Stretch>,
+    clients: HashMap<TypeId, Result<Arc<dyn Any + Send + Sync>, Fault>>,
+    observer: Box<dyn Fn(Event) + Send + Sync>,
+    flights: Mutex<BTreeMap<FactKey, (Flight, Option<Keep>)>>,
+    /// Who asks for what.
+    asked: Mutex<BTreeMap<FactKey, BTreeSet<FactKey>>>,
+}
+
+impl World {
+    /// Asks the outside world, through the clients added with [`World::client`].
+    pub fn live() -> Self {
+        Self::new(None)
+    }
+
+    /// Answers from a bundle and never touches the outside world.
+    pub fn replay(bundle: Bundle) -> Self {
+        Self::new(Some(bundle))
+    }
+
+    fn new(replay: Option<Bundle>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                replay,
+                stretches: Vec::new(),
+                clients: HashMap::new(),
+                observer: Box::new(|_| ()),
+                flights: Mutex::default(),
+                asked: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Adds a client for facts to use, or the reason why there is none: every fact that needs it
+    /// then fails for that reason.
+    #[must_use]
+    pub fn client<T: Any + Send + Sync>(mut self, client: Result<T, Fault>) -> Self {
+        let client = client.map(|client| Arc::new(client) as _);
+        self.inner_mut().clients.insert(TypeId::of::<T>(), client);
+        self
+    }
+
+    /// Adds stretches of the request path.
+    #[must_use]
+    pub fn path(mut self, stretches: &[&'static dyn Stretch]) -> Self {
+        self.inner_mut().stretches.extend(stretches);
+        self
+    }
+
+    /// Sends every event of the run to `observer`.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        self.inner_mut().observer = Box::new(observer);
+        self
+    }
+
+    /// Adds a choice of the user's, for facts to read with [`Cx::setting`].
+    #[must_use]
+    pub fn setting<T: Any + Send + Sync>(self, setting: T) -> Self {
+        self.client(Ok(setting))
+    }
+
+    fn inner_mut(&mut self) -> &mut Inner {
+        // Handles are weak, so a world that is not shared is always its only owner.
+        #[expect(clippy::expect_used, reason = "nothing else holds a strong reference")]
+        Arc::get_mut(&mut self.inner).expect("a world owns what is in it")
+    }
+
+    /// A handle for whoever goes by `name`.
+    pub fn cx(&self, name: &str) -> Cx {
+        Cx { world: Arc::downgrade(&self.inner), asker: FactKey(name.to_owned()) }
+    }
+
+    /// The facts that `asker` has asked for so far.
+    pub fn asked_by(&self, asker: &str) -> Vec<FactKey> {
+        let asked = lock(&self.inner.asked);
+        asked.get(&FactKey(asker.to_owned())).into_iter().flatten().cloned().collect()
+    }
+
+    /// What the bundle holds and was not read: links, and paths that leave it.
+    pub(crate) fn refused(&self) -> &[String] {
+        self.inner.replay.as_ref().map_or(&[], Bundle::refused)
+    }
+
+    /// What has been observed so far, failures included, each answer at its place.
+    pub fn bundle(&self) -> Bundle {
+        let mut bundle = Bundle::new();
+        for (flight, keep) in lock(&self.inner.flights).values() {
+            let (Some((spot, encode)), Some(answer)) = (keep, flight.peek()) else { continue };
+            let value = answer.as_ref().map(|value| encode(value.as_ref()));
+            bundle.put(spot, value.map_err(|error| error.fault.clone()));
+        }
+        bundle
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        (self.inner.observer)(event);
+    }
+}
+
+/// The handle through which checks and facts ask for facts.
+#[derive(Clone)]
+pub struct Cx {
+    world: Weak<Inner>,
+    asker: FactKey,
+}
+
+impl Cx {
+    /// The answer to `fact`, asked for at most once however many ask.
+    pub async fn get<F: Fact>(&self, fact: F) -> Result<Arc<F::Value>, FactError> {
+        let key = FactKey::of(&fact);
+        let flight = self.flight(fact, &key)?;
+        let answer = flight.await?;
+        answer
+            .downcast::<F::Value>()
+            .map_err(|_| Fault::Bug(format!("two facts are named {}", F::NAME)).into())
+    }
+
+    /// The answers to `facts`, asked for at the same time.
+    pub async fn get_all<F: Fact>(
+        &self,
+        facts: impl IntoIterator<Item = F>,
+    ) -> Result<Vec<Arc<F::Value>>, FactError> {
+        try_join_all(facts.into_iter().map(|fact| self.get(fact))).await
+    }
+
+    /// What a request goes through. It has gaps where the world could not be seen.
+    pub async fn path(&self) -> Result<Arc<Path>, FactError> {
+        self.get(Joined).await
+    }
+
+    pub(crate) fn stretches(&self) -> Result<Vec<&'static dyn Stretch>, FactError> {
+        Ok(self.world.upgrade().ok_or(Fault::Cancelled)?.stretches.clone())
+    }
+
+    /// The client that answers facts of one provider.
+    pub fn client<T: Any + Send + Sync>(&self) -> Result<Arc<T>, FactError> {
+        let world = self.world.upgrade().ok_or(Fault::Cancelled)?;
+        let client = world.clients.get(&TypeId::of::<T>()).cloned();
+        let absent = || Err(Fault::Absent(format!("no {}", type_name::<T>())));
+        let client = client.unwrap_or_else(absent)?;
+        client.downcast().map_err(|_| Fault::Bug(format!("no {}", type_name::<T>())).into())
+    }
+
+    /// What the user chose, or else the default.
+    pub fn setting<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
+        self.client().unwrap_or_default()
+    }
+
+    fn flight<F: Fact>(&self, fact: F, key: &FactKey) -> Result<Flight, FactError> {
+        let world = self.world.upgrade().ok_or(Fault::Cancelled)?;
+        world.record_asking(&self.asker, key)?;
+        let mut flights = lock(&world.flights);
+        if let Some((flight, _)) = flights.get(key) {
+            return Ok(flight.clone());
+        }
+        let place = fact.place();
+        let flight = if let (Some(bundle), Some(place)) = (&world.replay, &place) {
+            let answer = replay(bundle, place).map_err(|e| FactError::from(e).blame(key));
+            std::future::ready(answer).boxed()
+        } else {
+            let cx = Cx { world: self.world.clone(), asker: key.clone() };
+            answer_of(AbortOnDrop(tokio::spawn(fetch(fact, cx))), key.clone()).boxed()
+        };
+        let flight = flight.shared();
+        flights.insert(key.clone(), (flight.clone(), place.map(keep)));
+        Ok(flight)
+    }
+}
+
+impl Inner {
+    /// Notes who asks for what, and refuses a question that waits for its own answer.
+    fn record_asking(&self, asker: &FactKey, key: &FactKey) -> Result<(), FactError> {
+        let mut asked = lock(&self.asked);
+        let mut below = vec![key];
+        let mut seen = BTreeSet::new();
+        while let Some(next) = below.pop() {
+            if next == asker {
+                return Err(Fault::Bug(format!("{asker} and {key} ask for each other")).into());
+            }
+            if seen.insert(next) {
+                below.extend(asked.get(next).into_iter().flatten());
+            }
+        }
+        asked.entry(asker.clone()).or_default().insert(key.clone());
+        Ok(())
+    }
+}
+
+/// Asks, in a task of its own: it goes on when whoever asked first gives up.
+async fn fetch<F: Fact>(fact: F, cx: Cx) -> Answer {
+    emit(&cx, Event::FactStarted(cx.asker.clone()));
+    let answer = within(F::TIMEOUT, fact.fetch(&cx)).await.flatten();
+    let answer = answer.map_err(|error| error.blame(&cx.asker));
+    emit(&cx, Event::FactDone(cx.asker.clone(), answer.as_ref().err().cloned()));
+    Ok(Arc::new(answer?))
+}
+
+/// A task that ends with the last one who could still want its answer.
+struct AbortOnDrop(JoinHandle<Answer>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn answer_of(mut task: AbortOnDrop, key: FactKey) -> Answer {
+    match (&mut task.0).await {
+        Ok(answer) => answer,
+        Err(error) if error.is_panic() => {
+            Err(FactError::from(Fault::Bug("panicked".to_owned())).blame(&key))
+        }
+        Err(_aborted) => Err(Fault::Cancelled.into()),
+    }
+}
+
+pub(crate) async fn within<T>(limit: Duration, f: impl Future<Output = T>) -> Result<T, FactError> {
+    tokio::time::timeout(limit, f).await.map_err(|_| Fault::TimedOut(limit).into())
+}
+
+fn emit(cx: &Cx, event: Event) {
+    if let Some(world) = cx.world.upgrade() {
+        (world.observer)(event);
+    }
+}
+
+fn replay<V: Send + Sync + 'static>(
+    bundle: &Bundle,
+    place: &Place<V>,
+) -> Result<Arc<dyn Any + Send + Sync>, Fault> {
+    Ok(Arc::new(bundle.read(&place.spot, place.decode)?))
+}
+
+fn keep<V: 'static>(place: Place<V>) -> Keep {
+    let encode = place.encode;
+    let stored = move |value: &(dyn Any + Send + Sync)| {
+        value.downcast_ref().map(encode).unwrap_or_default()
+    };
+    (place.spot, Box::new(stored))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
