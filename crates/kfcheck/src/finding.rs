@@ -219,6 +219,11 @@ impl Findings {
         self.edges.insert(Edge::new(upper.into(), lower.into(), Aspect::Being));
     }
 
+    /// Whether nothing was found to be wrong so far.
+    pub fn is_clean(&self) -> bool {
+        self.found.is_empty()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty() && self.healthy.is_empty() && self.unknown.is_empty()
     }

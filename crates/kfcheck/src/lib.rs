@@ -26,7 +26,7 @@ pub use clock::Now;
 pub use fact::{Fact, FactError, FactKey, FactMeta, Fault};
 pub use finding::{Finding, Findings, Named, Remedy, Resource, Risk, Severity};
 pub use path::{Aspect, Edge, Path, Stretch};
-pub use place::{ObjectKind, Place};
+pub use place::{ObjectKind, Place, Selection};
 pub use report::{CheckResult, Report, Status};
 pub use runner::{Event, Runner};
 pub use world::{Cx, World};

@@ -25,10 +25,21 @@ pub(crate) enum At {
     Entry(&'static str, String),
     /// The members of a list that are about one thing.
     Members(&'static str, Vec<(&'static str, String)>),
-    /// Kubernetes objects of a kind, of one namespace or of all.
-    Objects(ObjectKind, Option<String>),
+    /// Kubernetes objects of a kind.
+    Objects(ObjectKind, Selection),
     /// A file of text, its extension included.
     Text(String),
+}
+
+/// Which objects of a kind are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Selection {
+    /// Only those in this namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Only the one of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A kind of Kubernetes objects.
@@ -90,7 +101,8 @@ impl<V: Serialize + DeserializeOwned> Place<V> {
         Self::new(At::Entry(path, name.to_owned()), command.into())
     }
 
-    /// Those members of a list whose fields have these values; the answer is a list itself.
+    /// Those members of a list whose fields have these values, or begin with them where a value
+    /// ends in `*`; the answer is a list itself.
     pub fn members<const N: usize>(
         path: &'static str,
         fields: [(&'static str, &str); N],
@@ -100,16 +112,16 @@ impl<V: Serialize + DeserializeOwned> Place<V> {
         Self::new(At::Members(path, fields.into()), command.into())
     }
 
-    /// Kubernetes objects of a kind, of one namespace or of all, from whatever files under
-    /// `kubernetes/`.
-    pub fn objects(kind: ObjectKind, namespace: Option<&str>) -> Self {
-        let scope = match (namespace, kind.namespaced) {
+    /// Kubernetes objects of a kind, from whatever files under `kubernetes/`.
+    pub fn objects(kind: ObjectKind, selection: Selection) -> Self {
+        let mut command = format!("kubectl get {}", kind.resource());
+        command += &selection.name.iter().flat_map(|name| [" ", name]).collect::<String>();
+        command += &match (&selection.namespace, kind.namespaced) {
             (Some(namespace), true) => format!(" -n {namespace}"),
             (None, true) => " -A".to_owned(),
             (_, false) => String::new(),
         };
-        let command = format!("kubectl get {}{scope} -o yaml", kind.resource());
-        Self::new(At::Objects(kind, namespace.map(str::to_owned)), command)
+        Self::new(At::Objects(kind, selection), command + " -o yaml")
     }
 
     /// A file of text.

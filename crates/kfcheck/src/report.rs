@@ -73,6 +73,18 @@ impl CheckResult {
     }
 }
 
+impl CheckResult {
+    /// Why it did not examine all, or anything.
+    pub fn reason(&self) -> Option<String> {
+        if let Some((_, error)) = self.unknown.first() {
+            return Some(error.to_string());
+        }
+        let nothing = || "there is nothing of the kind here".to_owned();
+        let skipped = self.skipped.clone();
+        (self.status == Status::Skip).then(|| skipped.unwrap_or_else(nothing))
+    }
+}
+
 /// What a run reports: plain data, from which every output is rendered.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -111,6 +123,12 @@ impl Report {
     /// How many checks ended so.
     pub fn count(&self, status: Status) -> usize {
         self.results.iter().filter(|result| result.status == status).count()
+    }
+
+    /// Whether everything was seen that a check wanted to.
+    pub fn is_complete(&self) -> bool {
+        let seen = self.results.iter().all(|result| result.unknown.is_empty());
+        seen && self.path.gaps.is_empty() && self.refused.is_empty()
     }
 
     /// How the run ended: as its worst check did.

@@ -166,8 +166,8 @@ impl Cx {
     pub fn client<T: Any + Send + Sync>(&self) -> Result<Arc<T>, FactError> {
         let world = self.world.upgrade().ok_or(Fault::Cancelled)?;
         let client = world.clients.get(&TypeId::of::<T>()).cloned();
-        let absent = || Err(Fault::Absent(format!("no {}", type_name::<T>())));
-        let client = client.unwrap_or_else(absent)?;
+        let missing = || Err(Fault::Unreachable(format!("no {} is set up", type_name::<T>())));
+        let client = client.unwrap_or_else(missing)?;
         client.downcast().map_err(|_| Fault::Bug(format!("no {}", type_name::<T>())).into())
     }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::file::{File, is_yaml, parse_all_yaml, parse_yaml};
-use crate::{Fault, ObjectKind};
+use crate::{Fault, ObjectKind, Selection};
 
 /// What the files under `kubernetes/` hold.
 #[derive(Debug)]
@@ -40,8 +40,7 @@ enum Source {
 struct Header {
     api_version: Option<String>,
     kind: Option<String>,
-    #[serde(default)]
-    metadata: Option<Name>,
+    metadata: Name,
     /// It is a list of objects rather than one.
     #[serde(skip)]
     is_list: bool,
@@ -50,6 +49,7 @@ struct Header {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Name {
+    name: Option<String>,
     namespace: Option<String>,
 }
 
@@ -69,21 +69,25 @@ impl Manifests {
         Ok(all)
     }
 
-    /// Objects of a kind, of one namespace or of all; nothing where no file speaks of the kind.
+    /// The objects meant; nothing where no file speaks of the kind.
     pub(super) fn objects(
         &self,
         kind: &ObjectKind,
-        namespace: Option<&str>,
+        selection: &Selection,
     ) -> Result<Option<Value>, Fault> {
         let of_kind = |object: &&Object| object.header.is(kind);
         let mut found = self.objects.iter().filter(of_kind).peekable();
         if found.peek().is_none() && !self.names.iter().any(|name| kind.is_named(name)) {
             return Ok(None);
         }
-        let there = |object: &&Object| {
-            namespace.is_none_or(|namespace| object.header.namespace() == Some(namespace))
+        let is = |wanted: &Option<String>, field: &Option<String>| {
+            wanted.is_none() || wanted == field
         };
-        found.filter(there).map(Object::read).collect::<Result<Vec<_>, _>>().map(|o| Some(o.into()))
+        let meant = |object: &&Object| {
+            let Name { name, namespace } = &object.header.metadata;
+            is(&selection.name, name) && is(&selection.namespace, namespace)
+        };
+        found.filter(meant).map(Object::read).collect::<Result<Vec<_>, _>>().map(|o| Some(o.into()))
     }
 }
 
@@ -91,10 +95,6 @@ impl Header {
     fn is(&self, kind: &ObjectKind) -> bool {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         kind.matches(&text(&self.api_version), &text(&self.kind))
-    }
-
-    fn namespace(&self) -> Option<&str> {
-        self.metadata.as_ref()?.namespace.as_deref()
     }
 }
 
@@ -234,7 +234,6 @@ enum Frame {
 /// What the only document of `text` is; nothing where it is broken or isn't one plain document.
 fn header(text: &str) -> Option<Header> {
     let mut header = Header::default();
-    let mut metadata = Name::default();
     let mut frames: Vec<Frame> = Vec::new();
     let mut documents = 0;
     for event in Parser::new_from_str(text) {
@@ -263,8 +262,12 @@ fn header(text: &str) -> Option<Header> {
                     end_value(&mut frames);
                 }
                 [Frame::Mapping { key: Some(outer) }, Frame::Mapping { key: Some(key) }] => {
-                    if outer == "metadata" && key == "namespace" {
-                        metadata.namespace = Some(value.into_owned());
+                    match (outer.as_str(), key.as_str()) {
+                        ("metadata", "name") => header.metadata.name = Some(value.into_owned()),
+                        ("metadata", "namespace") => {
+                            header.metadata.namespace = Some(value.into_owned());
+                        }
+                        _ => (),
                     }
                     end_value(&mut frames);
                 }
@@ -273,7 +276,6 @@ fn header(text: &str) -> Option<Header> {
             _ => (),
         }
     }
-    header.metadata = Some(metadata);
     (documents == 1).then_some(header)
 }
 

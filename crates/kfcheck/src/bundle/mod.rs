@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    Fault, ObjectKind,
+    Fault, ObjectKind, Selection,
     place::{At, Spot},
 };
 
@@ -147,7 +147,7 @@ impl Bundle {
             At::File(path) => self.file(path)?.cloned(),
             At::Entry(path, name) => self.file(path)?.and_then(|all| all.get(name)).cloned(),
             At::Members(path, fields) => self.members(path, fields)?,
-            At::Objects(kind, namespace) => self.objects(kind, namespace.as_deref())?,
+            At::Objects(kind, selection) => self.objects(kind, selection)?,
             At::Text(path) => self.text(path)?.map(Value::from),
         };
         let found = found.ok_or_else(|| self.recorded(spot).unwrap_or_else(|| spot.empty()))?;
@@ -188,7 +188,10 @@ impl Bundle {
         };
         let has = |member: &Value| {
             fields.iter().all(|(field, value)| match member.get(field) {
-                Some(Value::String(text)) => text == value,
+                Some(Value::String(text)) => match value.strip_suffix('*') {
+                    Some(beginning) => text.starts_with(beginning),
+                    None => text == value,
+                },
                 None | Some(Value::Null) => value.is_empty(),
                 Some(other) => other.to_string() == *value,
             })
@@ -198,9 +201,9 @@ impl Bundle {
     }
 
     /// Objects of a kind; nothing where no file speaks of the kind.
-    fn objects(&self, kind: &ObjectKind, namespace: Option<&str>) -> Result<Option<Value>, Fault> {
+    fn objects(&self, kind: &ObjectKind, selection: &Selection) -> Result<Option<Value>, Fault> {
         let manifests = self.manifests.get_or_init(|| Manifests::read(&self.files));
-        manifests.as_ref().map_err(Clone::clone)?.objects(kind, namespace)
+        manifests.as_ref().map_err(Clone::clone)?.objects(kind, selection)
     }
 
     fn text(&self, path: &str) -> Result<Option<String>, Fault> {

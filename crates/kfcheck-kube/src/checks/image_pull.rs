@@ -1,0 +1,137 @@
+use std::net::IpAddr;
+
+use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+
+use crate::{ContainerStatus, PodGroup, Workloads};
+
+check! {
+    /// ## What it checks
+    /// That no workload of the endpoint waits for an image, and if one does, whether the registry
+    /// refuses the credentials, has no such image, limits the rate, or can't be reached.
+    ///
+    /// ## Why it matters
+    /// Without its image a pod never starts, and every new node hits the same wall.
+    ///
+    /// ## How to fix it
+    /// Correct the image's name or tag where it doesn't exist; give the pod's service account a
+    /// pull secret, or the node's service account a role on the registry, where it is refused.
+    /// Where the registry can't be reached, the nodes have no way out: look at NAT, routes and
+    /// egress rules, and on private clusters at the address that the registry's name leads to.
+    pub(crate) struct ImagePull;
+    id: "kube-image-pull",
+    title: "Every image can be pulled",
+}
+
+#[async_trait]
+impl Check for ImagePull {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let workloads = cx.get(Workloads).await?;
+        for group in workloads.seen(out) {
+            let statuses = group.pods.iter().flat_map(|pod| pod.statuses());
+            let Some((status, says)) = statuses.filter_map(waits_for_image).next() else {
+                if !group.pods.is_empty() {
+                    out.ok(&group.resource);
+                }
+                continue;
+            };
+            let trouble = Trouble::of(&says);
+            let message = format!("can't pull {}: {}", status.image, trouble.words());
+            let finding = match (group.is_vital && group.ready() == 0, trouble) {
+                (false, _) => out.warn(&group.resource, message),
+                // What keeps the nodes from the registry is somebody else's to say.
+                (true, Trouble::Network) => out.unbuilt(&group.resource, message),
+                (true, _) => out.fail(&group.resource, message),
+            };
+            finding.evidence("because", &says);
+            if let (Trouble::Network, Some(address)) = (trouble, public_address(&says)) {
+                finding.evidence("went to", format!("{address}, a public address"));
+            }
+            let namespace = group.resource.namespace.as_deref().unwrap_or("default");
+            let show = remedy(trouble, group, namespace);
+            finding.fix(Risk::None, show.0, show.1);
+        }
+        Ok(())
+    }
+}
+
+/// The image that a container waits for, and what the kubelet says of it.
+fn waits_for_image(status: &ContainerStatus) -> Option<(&ContainerStatus, String)> {
+    let waiting = status.state.waiting.as_ref()?;
+    let reasons = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
+    reasons.contains(&waiting.reason()).then(|| (status, waiting.says()))
+}
+
+/// What keeps an image away.
+#[derive(Clone, Copy)]
+enum Trouble {
+    Refused,
+    Missing,
+    Rate,
+    Network,
+    Unsaid,
+}
+
+impl Trouble {
+    /// Reads it off the words of the container runtimes and registries.
+    fn of(says: &str) -> Self {
+        let says = says.to_lowercase();
+        let any = |words: &[&str]| words.iter().any(|word| says.contains(word));
+        if any(&["toomanyrequests", "too many requests", "rate limit", " 429"]) {
+            Self::Rate
+        } else if any(&[
+            "i/o timeout",
+            "no such host",
+            "connection refused",
+            "connection reset",
+            "network is unreachable",
+            "no route to host",
+            "deadline exceeded",
+            "tls handshake timeout",
+            "client.timeout",
+            "server misbehaving",
+        ]) {
+            Self::Network
+        } else if any(&["manifest unknown", "not found", "invalidimagename", "invalid reference"]) {
+            Self::Missing
+        } else if any(&["unauthorized", "forbidden", "denied", "authentication required", "no basic auth", " 401", " 403"]) {
+            Self::Refused
+        } else {
+            Self::Unsaid
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Refused => "the registry refuses",
+            Self::Missing => "the registry has no such image",
+            Self::Rate => "the registry limits the rate",
+            Self::Network => "the nodes can't reach the registry",
+            Self::Unsaid => "the kubelet does not say why",
+        }
+    }
+}
+
+fn remedy(trouble: Trouble, group: &PodGroup, namespace: &str) -> (&'static str, String) {
+    let pod = group.pods.first().map_or("", |pod| &pod.metadata.name);
+    match trouble {
+        Trouble::Refused => (
+            "shows the pull secrets that the pod has",
+            format!("kubectl get pod -n {namespace} {pod} -o jsonpath='{{.spec.imagePullSecrets}}'"),
+        ),
+        _ => ("shows every attempt", group.show()),
+    }
+}
+
+/// The first address in a text that is neither private nor one of Google's private ones.
+fn public_address(says: &str) -> Option<IpAddr> {
+    let words = says.split(|c: char| !c.is_ascii_digit() && c != '.');
+    let addresses = words.filter_map(|word| word.trim_matches('.').parse::<IpAddr>().ok());
+    let mut public = addresses.filter(|address| match address {
+        IpAddr::V4(v4) => {
+            let google = v4.octets()[..3] == [199, 36, 153];
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || google)
+        }
+        IpAddr::V6(_) => false,
+    });
+    public.next()
+}

@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
+use kfcheck_probe::{ListenProbe, Socket};
+
+use crate::{CloudView, EntranceIngresses, FrontServices, Pod, Service, within};
+
+check! {
+    /// ## What it checks
+    /// On which addresses the pods at the front door listen: the port that the load balancer asks
+    /// must not be bound to 127.0.0.1 or ::1 only. Where that was not looked up in the pods, and
+    /// everything else is right and the load balancer still doesn't reach them, it says so as a
+    /// suspicion.
+    ///
+    /// ## Why it matters
+    /// Such a server answers its own readiness probe by `exec`, and `kubectl port-forward`, and
+    /// nobody else. It looks like a firewall that drops packets.
+    ///
+    /// ## How to fix it
+    /// Let the server listen on 0.0.0.0 or `::`; most have a flag `--host`, `--bind` or `--address`.
+    pub(crate) struct ServerBindsLocalhost;
+    id: "kube-server-binds-localhost",
+    title: "Servers listen where others can reach them",
+}
+
+#[async_trait]
+impl Check for ServerBindsLocalhost {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let mut unseen: BTreeMap<Resource, FactError> = BTreeMap::new();
+        for service in cx.get(FrontServices).await?.iter() {
+            let pods = cx.get(within::<Pod>(service.metadata.namespace())).await;
+            let Some(pods) = out.known(&**service, pods) else { continue };
+            let ports = ports_in_use(cx, service).await?;
+            for pod in pods.iter().filter(|pod| service.selects(pod) && pod.is_ready()) {
+                let (namespace, name) = (pod.metadata.namespace(), &pod.metadata.name);
+                let probe =
+                    ListenProbe { namespace: namespace.to_owned(), pod: name.clone() };
+                let listening = match cx.get(probe).await {
+                    Ok(listening) => listening,
+                    Err(error) => {
+                        unseen.insert(pod.workload(), error);
+                        continue;
+                    }
+                };
+                let sockets: Vec<_> = listening.iter().flat_map(|l| &l.sockets).collect();
+                let asked: Vec<_> = ports.iter().filter_map(|port| port.on(pod)).collect();
+                match asked.iter().find_map(|port| only_local(&sockets, *port)) {
+                    Some(socket) => report(out, pod, socket),
+                    None => out.ok(pod.workload()),
+                }
+            }
+        }
+        infer(cx, unseen, out).await
+    }
+}
+
+fn report(out: &mut Findings, pod: &Pod, socket: &Socket) {
+    let (namespace, name) = (pod.metadata.namespace(), &pod.metadata.name);
+    let Socket { address, port } = socket;
+    let message = format!("listens on {address}:{port} only, where nobody else can reach it");
+    out.fail(pod.workload(), message).serving().evidence("pod", name).fix(
+        Risk::None,
+        "shows the flags that the server is started with; let it listen on 0.0.0.0",
+        format!("kubectl get pod -n {namespace} {name} -o jsonpath='{{.spec.containers[*].args}}'"),
+    );
+}
+
+/// The socket of `port` if all there are, and there is one, are local.
+fn only_local<'a>(sockets: &[&'a Socket], port: u16) -> Option<&'a Socket> {
+    let mut ours = sockets.iter().filter(|socket| socket.port == port).peekable();
+    let first = **ours.peek()?;
+    ours.all(|socket| socket.is_local()).then_some(first)
+}
+
+/// The ports of `service` that requests come in by: those that an Ingress names, or else all.
+async fn ports_in_use(cx: &Cx, service: &Service) -> Result<Vec<crate::ServicePort>, FactError> {
+    let ingresses = cx.get(EntranceIngresses).await?;
+    let backends = ingresses.iter().flat_map(|ingress| ingress.backends());
+    let ours = backends.filter(|backend| backend.service == service.metadata.name);
+    let named: Vec<_> = ours.filter_map(|backend| service.port(&backend.port).cloned()).collect();
+    Ok(if named.is_empty() { service.spec.ports.clone() } else { named })
+}
+
+/// Without a look into the pods, what the load balancer says has to do.
+async fn infer(
+    cx: &Cx,
+    unseen: BTreeMap<Resource, FactError>,
+    out: &mut Findings,
+) -> Result<(), FactError> {
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    let suspects = match cx.setting::<CloudView>().0 {
+        Some(cloud) => cloud.unreached(cx).await,
+        None => Ok(Vec::new()),
+    };
+    let suspects = suspects.unwrap_or_else(|error| {
+        out.unseen(error);
+        Vec::new()
+    });
+    for (workload, error) in unseen {
+        match suspects.iter().find(|suspect| suspect.workload == workload) {
+            Some(suspect) => {
+                let port = suspect.port;
+                let FactError { fault, .. } = &error;
+                let finding = out
+                    .warn(&workload, format!("probably listens on localhost only (port {port})"));
+                finding.evidence("because", &suspect.because);
+                if let Fault::NotCollected { command, .. } = fault {
+                    finding.fix(Risk::None, "shows on which addresses it listens", command);
+                }
+            }
+            None => {
+                out.known::<()>(&workload, Err(error));
+            }
+        }
+    }
+    Ok(())
+}

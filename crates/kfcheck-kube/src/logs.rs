@@ -1,0 +1,71 @@
+use kfcheck::{Fact, Place, redact::redact};
+use serde::{Deserialize, Serialize};
+
+/// What a container has written last.
+#[derive(Clone, Debug, Serialize)]
+pub struct ContainerLog {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+}
+
+/// The last lines of a log, secrets taken out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct LogLines(Vec<String>);
+
+/// How many lines are kept.
+const KEPT: usize = 200;
+
+impl From<String> for LogLines {
+    fn from(text: String) -> Self {
+        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let from = lines.len().saturating_sub(KEPT);
+        let clean = redact(&lines[from..].join("\n")).into_owned();
+        Self(clean.lines().map(str::to_owned).collect())
+    }
+}
+
+impl From<LogLines> for String {
+    fn from(lines: LogLines) -> Self {
+        lines.0.join("\n") + "\n"
+    }
+}
+
+impl LogLines {
+    /// The last line that speaks of an error, or else nothing.
+    pub fn last_error(&self) -> Option<&str> {
+        let speaks = |line: &&String| {
+            let line = line.to_ascii_lowercase();
+            let words = ["error", "fatal", "critical", "panic", "denied", "failed", "exception"];
+            words.iter().any(|word| line.contains(word))
+        };
+        self.0.iter().rev().find(speaks).map(String::as_str)
+    }
+
+    /// The last line.
+    pub fn last(&self) -> Option<&str> {
+        self.0.last().map(String::as_str)
+    }
+
+    /// Every line kept, oldest first.
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl Fact for ContainerLog {
+    const NAME: &'static str = "kube.log";
+    const NEEDS: &'static [&'static str] = &["get pods/log"];
+    type Value = LogLines;
+
+    fn place(&self) -> Option<Place<LogLines>> {
+        let Self { namespace, pod, container } = self;
+        let path = format!("kubernetes/logs/{namespace}/{pod}/{container}.log");
+        let command = format!("kubectl logs -n {namespace} {pod} -c {container} --tail={KEPT}");
+        Some(Place::text(path, command))
+    }
+}

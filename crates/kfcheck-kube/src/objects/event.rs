@@ -1,0 +1,76 @@
+use jiff::Timestamp;
+use kfcheck::{Resource, redact::redact};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Metadata, null_is_empty};
+use crate::object;
+
+/// Something that a controller said about an object, in either of the two shapes that there are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Event {
+    /// Its name.
+    pub metadata: Metadata,
+    /// What it is about.
+    #[serde(alias = "regarding", deserialize_with = "null_is_empty")]
+    pub involved_object: Involved,
+    /// `Normal` or `Warning`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// In one word.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub reason: String,
+    /// In full, secrets taken out.
+    #[serde(alias = "note", deserialize_with = "clean")]
+    pub message: String,
+    last_timestamp: Option<Timestamp>,
+    #[serde(alias = "deprecatedLastTimestamp", skip_serializing)]
+    deprecated: Option<Timestamp>,
+    #[serde(rename = "eventTime")]
+    time: Option<Timestamp>,
+    series: Option<Series>,
+}
+
+object!(Event, core or "events.k8s.io", "events", "Event", true);
+
+/// What an event is about.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Involved {
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Series {
+    last_observed_time: Option<Timestamp>,
+}
+
+fn clean<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(redact(&null_is_empty::<String, D>(from)?).into_owned())
+}
+
+impl Event {
+    /// When it was last so.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        let series = self.series.as_ref().and_then(|series| series.last_observed_time);
+        let last = series.or(self.last_timestamp).or(self.deprecated).or(self.time);
+        last.or(self.metadata.creation_timestamp)
+    }
+
+    /// Whether it is about `resource`.
+    pub fn is_about(&self, resource: &Resource) -> bool {
+        let Involved { kind, namespace, name } = &self.involved_object;
+        kind == resource.kind && *namespace == resource.namespace && *name == resource.name
+    }
+
+    /// Whether it speaks of trouble.
+    pub fn is_warning(&self) -> bool {
+        self.kind == "Warning"
+    }
+}

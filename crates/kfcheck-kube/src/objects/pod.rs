@@ -1,0 +1,240 @@
+use serde::{Deserialize, Serialize};
+
+use jiff::Timestamp;
+use kfcheck::{Named, Resource, redact::redact};
+
+use super::{Condition, Metadata, Port, null_is_empty, resource};
+use crate::object;
+
+/// One Pod.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// Its name and labels.
+    pub metadata: Metadata,
+    /// What it runs.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub spec: PodSpec,
+    /// How it goes.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub status: PodStatus,
+}
+
+object!(Pod, core, "pods", "Pod", true);
+
+/// What a pod runs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// Its containers.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub containers: Vec<Container>,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+}
+
+/// One container. What it is told (arguments, environment) is not read: secrets are put there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// Its name in the pod.
+    pub name: String,
+    /// What it runs.
+    pub image: String,
+    /// The ports it declares; it may listen on others.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub ports: Vec<ContainerPort>,
+    /// How the kubelet asks whether it is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readiness_probe: Option<Probe>,
+}
+
+/// One port that a container declares.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerPort {
+    /// What a Service may call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its number.
+    pub container_port: u16,
+}
+
+/// How the kubelet asks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Probe {
+    /// Over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_get: Option<HttpGet>,
+}
+
+/// How the kubelet asks over HTTP. Any answer from 200 to 399 satisfies it (Kubernetes
+/// documentation, "Configure Liveness, Readiness and Startup Probes").
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HttpGet {
+    /// None: `/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Of the container.
+    pub port: Port,
+    /// None: `HTTP`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<String>,
+}
+
+impl HttpGet {
+    /// The path asked.
+    pub fn path(&self) -> &str {
+        self.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/")
+    }
+
+    /// `HTTP` or `HTTPS`.
+    pub fn scheme(&self) -> &str {
+        self.scheme.as_deref().filter(|scheme| !scheme.is_empty()).unwrap_or("HTTP")
+    }
+}
+
+/// How a pod goes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub phase: String,
+    /// Why it failed, where it did: `Evicted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its address.
+    #[serde(rename = "podIP", skip_serializing_if = "Option::is_none")]
+    pub pod_ip: Option<String>,
+    /// For example `Ready`.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub conditions: Vec<Condition>,
+    /// How its containers go.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub container_statuses: Vec<ContainerStatus>,
+    /// How those go that run first.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub init_container_statuses: Vec<ContainerStatus>,
+}
+
+/// How a container goes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus {
+    /// Its name in the pod.
+    pub name: String,
+    /// What it runs.
+    pub image: String,
+    /// Whether the kubelet finds it ready.
+    pub ready: bool,
+    /// How often it was started again.
+    pub restart_count: u32,
+    /// What it does.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub state: ContainerState,
+    /// What it did before.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub last_state: ContainerState,
+}
+
+/// What a container does.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// It can't be started, or not yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Stopped>,
+    /// It ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terminated: Option<Stopped>,
+}
+
+/// Why a container doesn't run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Stopped {
+    /// In one word: `CrashLoopBackOff`, `OOMKilled`.
+    pub reason: Option<String>,
+    /// In full.
+    pub message: Option<String>,
+    /// With what it ended.
+    pub exit_code: Option<i32>,
+    /// When.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Stopped {
+    /// The reason in one word, or nothing.
+    pub fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or_default()
+    }
+
+    /// What the kubelet says of it, secrets taken out.
+    pub fn says(&self) -> String {
+        let message = self.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let parts = [self.reason.as_deref(), message].into_iter().flatten();
+        redact(&parts.collect::<Vec<_>>().join(": ")).into_owned()
+    }
+}
+
+impl Pod {
+    /// Whether Services may send requests to it.
+    pub fn is_ready(&self) -> bool {
+        let ready = |c: &Condition| c.kind == "Ready" && c.status == "True";
+        self.metadata.deletion_timestamp.is_none() && self.status.conditions.iter().any(ready)
+    }
+
+    /// Whether it has done what it was there for, or was put away: nobody waits for it.
+    pub fn is_over(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+            || self.status.phase == "Succeeded"
+            || self.status.phase == "Failed"
+    }
+
+    /// The number of a port that a container declares by name.
+    pub fn port_named(&self, name: &str) -> Option<u16> {
+        let mut ports = self.spec.containers.iter().flat_map(|container| &container.ports);
+        ports.find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port)
+    }
+
+    /// How the kubelet asks over HTTP, each with the port's number.
+    pub fn http_probes(&self) -> impl Iterator<Item = (u16, &HttpGet)> {
+        self.spec.containers.iter().filter_map(|container| {
+            let probe = container.readiness_probe.as_ref()?.http_get.as_ref()?;
+            let port = match &probe.port {
+                Port::Number(port) => *port,
+                Port::Name(name) => self.port_named(name)?,
+            };
+            Some((port, probe))
+        })
+    }
+
+    /// What keeps it running: the Deployment, StatefulSet, … or, if nothing does, the pod itself.
+    pub fn workload(&self) -> Resource {
+        let Some(owner) = self.metadata.owner_references.first() else { return self.resource() };
+        let named = |kind, name: &str| resource(kind, self.metadata.namespace.as_deref(), name);
+        match owner.kind.as_str() {
+            // A Deployment's ReplicaSets bear its name and a hash.
+            "ReplicaSet" => {
+                let hash = self.metadata.labels.get("pod-template-hash");
+                let deployment =
+                    hash.and_then(|hash| owner.name.strip_suffix(hash.as_str())?.strip_suffix('-'));
+                match deployment {
+                    Some(name) => named("Deployment", name),
+                    None => named("ReplicaSet", &owner.name),
+                }
+            }
+            "StatefulSet" => named("StatefulSet", &owner.name),
+            "DaemonSet" => named("DaemonSet", &owner.name),
+            "Job" => named("Job", &owner.name),
+            _ => self.resource(),
+        }
+    }
+
+    /// Every container that can't run or did not, those that run first included.
+    pub fn statuses(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.status.init_container_statuses.iter().chain(&self.status.container_statuses)
+    }
+}

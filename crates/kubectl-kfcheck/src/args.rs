@@ -1,0 +1,149 @@
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use kfcheck_kube::Target;
+
+/// Says which one broken thing takes the endpoint of a Kubeflow deployment down, with evidence and
+/// the command that mends it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl kfcheck",
+    bin_name = "kubectl kfcheck",
+    version,
+    after_help = "Examples:\n  \
+        kubectl kfcheck gcp --bundle evidence.tar.gz      # inspect what somebody collected\n  \
+        kubectl kfcheck gcp --bundle DIR -o json          # for programs\n  \
+        kubectl kfcheck explain gcp-backend-health        # what a check looks for, and why\n\n\
+        Exit codes: 0 nothing is broken; 1 something is; 2 usage; 3 nothing broken was found,\n\
+        and not everything was seen."
+)]
+pub struct Args {
+    #[command(subcommand)]
+    /// What to do.
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Inspect a deployment on Google Cloud.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck gcp --bundle examples/gke-iap-502\n  \
+        kubectl kfcheck gcp --bundle evidence.tar.gz --host kubeflow.example.com\n  \
+        kubectl kfcheck gcp --bundle DIR --check 'gcp-iap-*,gcp-backend-*' -v\n  \
+        kubectl kfcheck gcp --bundle DIR --skip gcp-quota -o yaml --fail-on warn")]
+    Gcp(Inspect),
+    /// Inspect a deployment on AWS (comes in a later version).
+    Aws,
+    /// Inspect a deployment on your own machines (comes in a later version).
+    Onprem,
+    /// Say what a check looks for, why it matters and how to fix it.
+    #[command(after_help = "Example:\n  kubectl kfcheck explain gcp-firewall-health-check")]
+    Explain {
+        /// The check's id, as reports name it.
+        check: String,
+    },
+    /// List the checks.
+    #[command(after_help = "Example:\n  kubectl kfcheck checks --check 'gcp-neg-*'")]
+    Checks {
+        /// Only those whose ids match one of these globs.
+        #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+        check: Vec<String>,
+        /// Without those whose ids match one of these globs.
+        #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+        skip: Vec<String>,
+    },
+}
+
+/// What to inspect, and how to say what was found.
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// Inspect what this bundle holds, a folder or a .tar.gz, and touch no network.
+    #[arg(long, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
+    /// The name that users type; without it, Kubeflow's usual Ingress is looked for.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["ingress", "service"])]
+    pub host: Option<String>,
+    /// The Ingress to begin at.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = namespaced, conflicts_with = "service")]
+    pub ingress: Option<(String, String)>,
+    /// The Service to begin at.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = namespaced)]
+    pub service: Option<(String, String)>,
+    /// Run only the checks whose ids match one of these globs.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    pub check: Vec<String>,
+    /// Leave out the checks whose ids match one of these globs.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    pub skip: Vec<String>,
+    /// How to write the report.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// Show every check, also those that pass.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// How long a check may take, in seconds or as 90s, 2m.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub timeout: Duration,
+    /// What makes the exit code 1.
+    #[arg(long, value_enum, default_value_t = FailOn::Fail)]
+    pub fail_on: FailOn,
+    /// Write what the inspection read, and no more, as a bundle: a folder, or a .tar.gz.
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub save: Option<PathBuf>,
+}
+
+impl Inspect {
+    /// Where the request path begins.
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            host: self.host.clone(),
+            ingress: self.ingress.clone(),
+            service: self.service.clone(),
+        }
+    }
+}
+
+/// How to write the report.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs; `kfcheck/v1`.
+    Json,
+    /// The same as JSON.
+    Yaml,
+}
+
+/// What makes the exit code 1.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FailOn {
+    /// Something that takes the endpoint down.
+    Fail,
+    /// A warning, too.
+    Warn,
+}
+
+fn namespaced(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("expected NAMESPACE/NAME, for example istio-system/envoy-ingress".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => 0,
+    };
+    let number: u64 = digits.parse().unwrap_or_default();
+    match number.checked_mul(seconds).filter(|seconds| (1..=86_400).contains(seconds)) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => Err("expected a duration of 1s to 24h, for example 90s or 2m".to_owned()),
+    }
+}

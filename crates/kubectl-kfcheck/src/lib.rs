@@ -1,0 +1,80 @@
+//! The front end as a library: a team that has checks of its own builds its own binary from it.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     let mut providers = kubectl_kfcheck::providers();
+//!     // providers[0].checks.push(&OurCheck);
+//!     kubectl_kfcheck::main(&providers)
+//! }
+//! ```
+
+mod args;
+mod inspect;
+mod provider;
+mod select;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+pub use args::{Args, Command, Format, Inspect};
+pub use provider::{Provider, providers};
+
+/// Nothing was inspected, because what was asked for makes no sense.
+const USAGE: u8 = 2;
+
+/// Runs the program on its command line.
+pub fn main(providers: &[Provider]) -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let code = match runtime {
+        Ok(runtime) => runtime.block_on(run(args.command, providers)),
+        Err(error) => Err(format!("cannot start: {error}")),
+    };
+    match code {
+        Ok(code) => ExitCode::from(code),
+        Err(message) => {
+            // Where even that can't be said, the exit code has to do.
+            let _ = writeln!(io::stderr(), "kfcheck: {message}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
+    match command {
+        Command::Gcp(args) => inspect::run(&args, find(providers, "gcp")?).await,
+        Command::Aws => Err(later("aws")),
+        Command::Onprem => Err(later("onprem")),
+        Command::Explain { check } => {
+            print(&select::explain(providers, &check)?)?;
+            Ok(0)
+        }
+        Command::Checks { check, skip } => {
+            print(&select::list(providers, &check, &skip)?)?;
+            Ok(0)
+        }
+    }
+}
+
+fn find<'a>(providers: &'a [Provider], name: &str) -> Result<&'a Provider, String> {
+    let found = providers.iter().find(|provider| provider.name == name);
+    found.ok_or_else(|| format!("this program was built without {name}; build it with that feature"))
+}
+
+fn later(name: &str) -> String {
+    format!("{name} is not in this version yet; `kubectl kfcheck gcp` is")
+}
+
+/// Writes to standard output. A reader that has seen enough is no error.
+fn print(text: &str) -> Result<(), String> {
+    match anstream::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| format!("cannot write the report: {error}")),
+    }
+}

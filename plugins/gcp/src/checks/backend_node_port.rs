@@ -1,0 +1,57 @@
+use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+
+use crate::{BackendInUse, BackendsInUse};
+
+check! {
+    /// ## What it checks
+    /// That every backend service on the request path that goes by node ports stands for one that
+    /// the Service still has.
+    ///
+    /// ## Why it matters
+    /// A Service that is deleted and made anew gets other node ports. Until the controller follows,
+    /// the load balancer knocks where nobody is.
+    ///
+    /// ## How to fix it
+    /// Give the Service its node port back, or wait for the controller to make new backend services;
+    /// if it doesn't within ten minutes, its events say why. Fix node ports in the Service's
+    /// manifest so that they stay.
+    pub(crate) struct BackendNodePort;
+    id: "gcp-backend-node-port",
+    title: "Backend services stand for node ports that exist",
+}
+
+#[async_trait]
+impl Check for BackendNodePort {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        for used in cx.get(BackendsInUse).await?.iter() {
+            let BackendInUse { backend, service, service_port, .. } = used;
+            let Some(port) = backend.node_port().filter(|_| !backend.reaches_pods()) else {
+                continue;
+            };
+            let has = |port| service.spec.ports.iter().any(|p| p.node_port == Some(port));
+            if has(port) {
+                out.ok(backend);
+                continue;
+            }
+            let (namespace, name) = (service.metadata.namespace(), &service.metadata.name);
+            let message = format!("stands for node port {port}, which Service {name} does not have");
+            let finding = out.fail(backend, message);
+            let now = service.spec.ports.iter().filter_map(|p| Some((p.port, p.node_port?)));
+            let now: Vec<_> = now.map(|(port, node)| format!("{port} is at {node}")).collect();
+            finding.evidence("now", if now.is_empty() { "none".into() } else { now.join(", ") });
+            let ports = &service.spec.ports;
+            let meant = service_port.as_ref().and_then(|p| ports.iter().position(|q| q.port == p.port));
+            if let Some(at) = meant {
+                let patch = serde_json::json!([
+                    { "op": "add", "path": format!("/spec/ports/{at}/nodePort"), "value": port }
+                ]);
+                finding.fix(
+                    Risk::None,
+                    "gives the Service its node port back",
+                    format!("kubectl patch service {name} -n {namespace} --type json -p '{patch}'"),
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+use kfcheck_kube::{Pod, Service, ServicePort};
+
+use crate::{BackendHealth, BackendInUse, BackendsInUse, GroupHealth, Health, path::pods_of};
+
+check! {
+    /// ## What it checks
+    /// That the load balancer speaks to each backend service what the pods serve: HTTP or HTTPS,
+    /// going by the Service's annotation, by the scheme of the pods' readiness probe, and by the
+    /// names of the ports.
+    ///
+    /// ## Why it matters
+    /// A server for HTTPS answers plain HTTP with 400 or nothing, and the other way round; the load
+    /// balancer says 502.
+    ///
+    /// ## How to fix it
+    /// Name the protocol for the Service's port in `cloud.google.com/app-protocols`. It is a map
+    /// from the port's *name*.
+    pub(crate) struct BackendProtocol;
+    id: "gcp-backend-protocol",
+    title: "The load balancer speaks what the pods serve",
+}
+
+const ANNOTATIONS: [&str; 2] =
+    ["cloud.google.com/app-protocols", "service.alpha.kubernetes.io/app-protocols"];
+
+#[async_trait]
+impl Check for BackendProtocol {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        for used in cx.get(BackendsInUse).await?.iter() {
+            let BackendInUse { backend, service, service_port, .. } = used;
+            let Some(port) = service_port else { continue };
+            let asked = match protocol_asked(service, port) {
+                Ok(asked) => asked,
+                Err(error) => {
+                    out.fail(&**service, "has an app-protocols annotation that is not JSON")
+                        .evidence("because", error);
+                    continue;
+                }
+            };
+            let health = cx.get(BackendHealth::of(backend)).await;
+            let Some(health) = out.known(backend, health) else { continue };
+            // What works is not wrong, whatever it looks like.
+            if let Health::Healthy(..) = GroupHealth::judge(&health) {
+                out.ok(backend);
+                continue;
+            }
+            let Some(pods) = out.known(backend, pods_of(cx, service).await) else { continue };
+            let served = pods.first().and_then(|pod| served(pod, port));
+            let speaks = backend.protocol.to_uppercase();
+            let tls = |protocol: &str| ["HTTPS", "HTTP2"].contains(&protocol);
+            let (right, because) = match (served, asked) {
+                (Some((served, because)), _) if tls(served) != tls(&speaks) => (served.to_owned(), because),
+                (None, Some(asked)) if tls(&asked) != tls(&speaks) => {
+                    let because = format!("the annotation of Service {} says {asked}", service.metadata.name);
+                    (asked, because)
+                }
+                _ => {
+                    out.ok(backend);
+                    continue;
+                }
+            };
+            let message = format!("speaks {speaks} to pods that serve {right}");
+            let finding = out.fail(backend, message);
+            finding.evidence("because", because);
+            if let Some(name) = &port.name {
+                let value = serde_json::json!({ name.as_str(): right });
+                finding.fix(
+                    Risk::None,
+                    "lets the load balancer speak what the pods serve",
+                    format!(
+                        "kubectl annotate service {} -n {} --overwrite {}='{value}'",
+                        service.metadata.name,
+                        service.metadata.namespace(),
+                        ANNOTATIONS[0]
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the Service says is spoken on a port.
+fn protocol_asked(service: &Service, port: &ServicePort) -> serde_json::Result<Option<String>> {
+    let Some(text) = service.metadata.annotation(&ANNOTATIONS) else { return Ok(None) };
+    let all: BTreeMap<String, String> = serde_json::from_str(text)?;
+    let named = port.name.as_ref().and_then(|name| all.get(name));
+    Ok(named.or_else(|| all.get(&port.port.to_string())).map(|text| text.to_uppercase()))
+}
+
+/// What `pod` serves behind a Service port, and what says so.
+fn served(pod: &Pod, port: &ServicePort) -> Option<(&'static str, String)> {
+    let number = port.on(pod)?;
+    let probe = pod.http_probes().find(|(probed, _)| *probed == number);
+    if let Some((_, probe)) = probe {
+        let scheme = if probe.scheme().eq_ignore_ascii_case("HTTPS") { "HTTPS" } else { "HTTP" };
+        return Some((scheme, format!("the readiness probe asks {scheme} on port {number}")));
+    }
+    let ports = pod.spec.containers.iter().flat_map(|container| &container.ports);
+    let named = ports.filter(|p| p.container_port == number).filter_map(|p| p.name.as_deref());
+    let names: Vec<_> = named.chain(port.name.as_deref()).collect();
+    let is = |what: &str| names.iter().any(|name| *name == what || name.starts_with(&format!("{what}-")));
+    let protocol = match (is("https"), is("http") || is("http2")) {
+        (true, false) => "HTTPS",
+        (false, true) => "HTTP",
+        _ => return None,
+    };
+    Some((protocol, format!("port {number} is called {}", names.join(" and "))))
+}

@@ -1,0 +1,92 @@
+use std::collections::BTreeSet;
+
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
+use kfcheck_kube::{Ingress, Target, host_resource};
+use kfcheck_probe::{DnsAnswer, DnsProbe, HttpAnswer, HttpProbe};
+
+use crate::GceIngresses;
+
+check! {
+    /// ## What it checks
+    /// That the name that users type leads to the address of the load balancer.
+    ///
+    /// ## Why it matters
+    /// Requests go nowhere, or to something else; and Google issues no certificate for a name that
+    /// doesn't lead to its load balancer.
+    ///
+    /// ## How to fix it
+    /// Set the name's A record to the Ingress's address. A name under `cloud.goog` is kept by the
+    /// Cloud Endpoints controller of the cluster, which needs the address first.
+    pub(crate) struct DnsRecord;
+    id: "gcp-dns-record",
+    title: "The host's name leads to the load balancer",
+}
+
+#[async_trait]
+impl Check for DnsRecord {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let target = cx.setting::<Target>();
+        for ingress in cx.get(GceIngresses).await?.iter() {
+            let hosts = match &target.host {
+                Some(host) => BTreeSet::from([host.as_str()]),
+                None => ingress.hosts().collect(),
+            };
+            // A wildcard can't be asked for.
+            for host in hosts.into_iter().filter(|host| !host.contains('*')) {
+                examine(cx, ingress, host, out).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn examine(cx: &Cx, ingress: &Ingress, host: &str, out: &mut Findings) {
+    let subject = host_resource(host);
+    let answers = cx.get(DnsProbe { name: host.to_owned() }).await;
+    let Some(answers) = out.known(&subject, answers) else { return };
+    if DnsAnswer::is_undecided(&answers) {
+        let detail = format!("{host}: {}", DnsAnswer::errors(&answers).join(", "));
+        out.known::<()>(&subject, Err(Fault::Unreachable(detail).into()));
+        return;
+    }
+    let found = DnsAnswer::addresses(&answers);
+    let ours: Vec<_> = ingress.addresses().collect();
+    if found.is_empty() {
+        let errors = DnsAnswer::errors(&answers).join(", ");
+        let is_kept = host.ends_with(".cloud.goog");
+        let finding = if ours.is_empty() || is_kept {
+            out.unbuilt(&subject, "does not resolve")
+        } else {
+            out.fail(&subject, "does not resolve")
+        };
+        if !errors.is_empty() {
+            finding.evidence("answer", errors);
+        }
+        if let Some(address) = ours.first() {
+            finding.evidence("should be", *address);
+        }
+        finding.fix(Risk::None, "asks again", format!("dig +short {host}"));
+        if ours.is_empty() {
+            // Whoever keeps the record waits for the address.
+            out.built_from(&subject, ingress);
+        }
+        return;
+    }
+    let there = found.iter().any(|address| ours.contains(address));
+    // A proxy of somebody's may stand in front, and pass requests on.
+    if there || ours.is_empty() || reaches_sign_in(cx, host).await {
+        out.ok(&subject);
+        return;
+    }
+    out.fail(&subject, format!("leads to {}, not to the load balancer", found.join(", ")))
+        .evidence("should be", ours.join(", "))
+        .fix(Risk::None, "asks again; the record is to be changed where it is kept", format!("dig +short {host}"));
+}
+
+/// Whether a request to the host ends at Google's sign-in, by whatever way.
+async fn reaches_sign_in(cx: &Cx, host: &str) -> bool {
+    let answers = cx.get(HttpProbe { url: format!("https://{host}/") }).await;
+    let answer = answers.as_ref().ok().and_then(|answers| HttpAnswer::anonymous(answers));
+    let leads = answer.and_then(HttpAnswer::redirect);
+    leads.is_some_and(|to| to.starts_with("https://accounts.google.com/"))
+}

@@ -1,0 +1,75 @@
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
+use kfcheck_kube::{EntranceIngresses, Target, host_resource};
+use kfcheck_probe::{HttpAnswer, HttpProbe};
+
+use crate::GceIngresses;
+
+check! {
+    /// ## What it checks
+    /// Where a token was given for it, what the host answers to a request that carries one: that
+    /// Identity-Aware Proxy lets it through.
+    ///
+    /// ## Why it matters
+    /// It tells a wrong audience (401) from an account that has no access (403), which a browser's
+    /// sign-in page hides.
+    ///
+    /// ## How to fix it
+    /// For 401, mint the token for the client id of the backend service. For 403, grant the account
+    /// the role "IAP-secured Web App User".
+    pub(crate) struct IapToken;
+    id: "gcp-iap-token",
+    title: "Identity-Aware Proxy takes the token given",
+}
+
+#[async_trait]
+impl Check for IapToken {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        if cx.get(GceIngresses).await?.is_empty() {
+            return Ok(());
+        }
+        let target = cx.setting::<Target>();
+        let ingresses = cx.get(EntranceIngresses).await?;
+        let hosts = ingresses.iter().flat_map(|ingress| ingress.hosts());
+        let hosts: Vec<_> = match &target.host {
+            Some(host) => vec![host.as_str()],
+            None => hosts.collect(),
+        };
+        for host in hosts {
+            let subject = host_resource(host);
+            let answers = match cx.get(HttpProbe { url: format!("https://{host}/") }).await {
+                // Asking is up to the user, so that nothing is missing where nobody asked.
+                Err(FactError { fault: Fault::NotCollected { .. }, .. }) => continue,
+                answers => answers?,
+            };
+            let Some(answer) = HttpAnswer::with_token(&answers) else { continue };
+            let says = answer.body_snippet.as_deref().unwrap_or_default();
+            match answer.status {
+                Some(200..=399) => out.ok(subject),
+                Some(401) => {
+                    out.fail(&subject, "refuses the token (401)").serving().evidence("says", says).fix(
+                        Risk::None,
+                        "shows the client id that the token has to be for",
+                        "gcloud compute backend-services list --format='table(name,iap.oauth2ClientId)'",
+                    );
+                }
+                Some(403) => {
+                    out.fail(&subject, "lets the token's account not in (403)")
+                        .serving()
+                        .evidence("says", says)
+                        .fix(
+                            Risk::Opens,
+                            "lets the account in; put it in place of ACCOUNT",
+                            "gcloud iap web add-iam-policy-binding --member=ACCOUNT \
+                             --role=roles/iap.httpsResourceAccessor",
+                        );
+                }
+                // Whatever else it is, the token is not to blame.
+                _ => (),
+            }
+        }
+        if out.is_clean() {
+            out.skip("no token was given");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
+use kfcheck_kube::{FrontServices, Ingress, Service};
+
+use crate::{
+    GceIngresses,
+    events::{Complaint, complaint},
+    quota_resource,
+};
+
+check! {
+    /// ## What it checks
+    /// The warnings of Google's controllers about every Ingress that leads to Kubeflow and about
+    /// the Services behind it. One that a later success has answered doesn't count.
+    ///
+    /// ## Why it matters
+    /// A controller that can't make sense of an Ingress leaves the load balancer as it is: unbuilt,
+    /// or as it was before the last change.
+    ///
+    /// ## How to fix it
+    /// Mend what the message names; the controller tries again by itself within minutes.
+    pub(crate) struct IngressSync;
+    id: "gcp-ingress-sync",
+    title: "Google's controllers can build what the Ingress asks for",
+}
+
+#[async_trait]
+impl Check for IngressSync {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let ingresses = cx.get(GceIngresses).await?;
+        for ingress in ingresses.iter() {
+            let is_up = ingress.addresses().next().is_some();
+            let said = complaint(cx, &ingress.resource(), is_up).await;
+            let Some(said) = out.known(&**ingress, said) else { continue };
+            let Some(event) = said else {
+                out.ok(&**ingress);
+                continue;
+            };
+            let about = Complaint::of(&event.message);
+            let finding = out.fail(&**ingress, format!("can't be synced{}", about.clause()));
+            finding.evidence("says", format!("{}: {}", event.reason, event.message));
+            if let Some(last) = event.last_seen() {
+                finding.evidence("last", last);
+            }
+            let (why, command) = remedy(&about, ingress);
+            finding.fix(Risk::None, why, command);
+            if let Complaint::Quota(metric, region) = &about {
+                out.built_from(&**ingress, quota_resource(metric, region.as_deref()));
+            }
+        }
+        if ingresses.is_empty() {
+            return Ok(());
+        }
+        for service in cx.get(FrontServices).await?.iter() {
+            let said = complaint(cx, &service.resource(), true).await;
+            let Some(said) = out.known(&**service, said) else { continue };
+            let reasons = ["ProcessServiceFailed", "SyncNetworkEndpointGroupFailed", "Sync"];
+            match said.filter(|event| reasons.contains(&event.reason.as_str())) {
+                Some(event) => report_service(service, &event.reason, &event.message, out),
+                None => out.ok(&**service),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report_service(service: &Service, reason: &str, message: &str, out: &mut Findings) {
+    let (namespace, name) = (service.metadata.namespace(), &service.metadata.name);
+    out.fail(service, "can't be given its network endpoint groups")
+        .evidence("says", format!("{reason}: {message}"))
+        .fix(
+            Risk::None,
+            "shows what the controller says",
+            format!("kubectl describe service -n {namespace} {name}"),
+        );
+}
+
+fn remedy(about: &Complaint, ingress: &Ingress) -> (&'static str, String) {
+    let (namespace, name) = (ingress.metadata.namespace(), &ingress.metadata.name);
+    match about {
+        Complaint::Quota(..) => (
+            "shows the project's quotas; ask for more of the one that is used up",
+            "gcloud compute project-info describe --flatten=quotas --format='table(quotas)'".into(),
+        ),
+        Complaint::BackendConfig => (
+            "shows the BackendConfigs that there are",
+            format!("kubectl get backendconfigs.cloud.google.com -n {namespace}"),
+        ),
+        Complaint::Service(_) | Complaint::Port(_) => (
+            "shows the Services that there are, and their ports",
+            format!("kubectl get services -n {namespace}"),
+        ),
+        Complaint::Secret(_) => {
+            ("shows the Secrets that there are", format!("kubectl get secrets -n {namespace}"))
+        }
+        Complaint::Address(_) => {
+            ("shows the addresses that there are", "gcloud compute addresses list".into())
+        }
+        _ => (
+            "shows whether it is still so",
+            format!("kubectl describe ingress -n {namespace} {name}"),
+        ),
+    }
+}

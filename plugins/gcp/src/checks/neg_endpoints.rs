@@ -1,0 +1,85 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+use kfcheck_kube::ServiceEndpoints;
+
+use crate::{BackendInUse, BackendsInUse, NetworkEndpointGroups, NetworkEndpoints};
+
+check! {
+    /// ## What it checks
+    /// That the endpoints of every network endpoint group on the request path are the addresses and
+    /// ports of the pods that the Service has.
+    ///
+    /// ## Why it matters
+    /// A controller that stands still leaves the load balancer with pods that are long gone.
+    ///
+    /// ## How to fix it
+    /// The Service's events say what holds the controller. Touching the Service, for example by an
+    /// annotation, lets it try again.
+    pub(crate) struct NegEndpoints;
+    id: "gcp-neg-endpoints",
+    title: "Network endpoint groups hold the pods that there are",
+}
+
+#[async_trait]
+impl Check for NegEndpoints {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let used = cx.get(BackendsInUse).await?;
+        let with_groups: Vec<_> = used.iter().filter(|used| used.backend.reaches_pods()).collect();
+        if with_groups.is_empty() {
+            return Ok(());
+        }
+        let groups = cx.get(NetworkEndpointGroups).await?;
+        for used in with_groups {
+            let BackendInUse { backend, service, service_port, .. } = used;
+            let endpoints = cx.get(ServiceEndpoints::of(service)).await;
+            let Some(endpoints) = out.known(backend, endpoints) else { continue };
+            let name = service_port.as_ref().and_then(|port| port.name.clone()).unwrap_or_default();
+            let mut ready = BTreeSet::new();
+            let mut all = BTreeSet::new();
+            for endpoint in endpoints.iter() {
+                for (_, port) in endpoint.ports.iter().filter(|(port, _)| *port == name) {
+                    let at = format!("{}:{port}", endpoint.ip);
+                    if endpoint.ready {
+                        ready.insert(at.clone());
+                    }
+                    all.insert(at);
+                }
+            }
+            let ours = groups.iter().filter(|group| {
+                backend.backends.iter().any(|b| b.group.same(&group.self_link))
+            });
+            let by_name: BTreeMap<&str, _> = ours.map(|group| (&*group.name, group)).collect();
+            for (name, group) in by_name {
+                let zone = group.zone.name().to_owned();
+                let asked = cx.get(NetworkEndpoints { group: name.to_owned(), zone }).await;
+                let Some(there) = out.known(group, asked) else { continue };
+                let there: BTreeSet<_> = there
+                    .iter()
+                    .map(|entry| &entry.network_endpoint)
+                    .map(|e| format!("{}:{}", e.ip_address, e.port.unwrap_or_default()))
+                    .collect();
+                let gone: Vec<_> = there.difference(&all).cloned().collect();
+                let missing: Vec<_> = ready.difference(&there).cloned().collect();
+                if gone.is_empty() && missing.is_empty() {
+                    out.ok(group);
+                    continue;
+                }
+                let finding = out.fail(group, "holds other endpoints than the Service has");
+                if !gone.is_empty() {
+                    finding.evidence("no such pod", gone.join(", "));
+                }
+                if !missing.is_empty() {
+                    finding.evidence("lacks", missing.join(", "));
+                }
+                let (namespace, service) = (service.metadata.namespace(), &service.metadata.name);
+                finding.fix(
+                    Risk::None,
+                    "shows what the controller says",
+                    format!("kubectl describe service -n {namespace} {service}"),
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+use kfcheck::{Check, Cx, FactError, Findings, async_trait, check};
+use kfcheck_kube::FrontServices;
+
+use crate::{BackendHealth, BackendsInUse, GceIngresses, GroupHealth, Health, NegAnnotation, OurCluster};
+
+check! {
+    /// ## What it checks
+    /// Where a Service at the front door asks for network endpoint groups, that the cluster is
+    /// VPC-native: that its pods have addresses of the network.
+    ///
+    /// ## Why it matters
+    /// On a routes-based cluster the load balancer has no way to a pod's address: no endpoint ever
+    /// gets healthy.
+    ///
+    /// ## How to fix it
+    /// Take the annotation off, so that the load balancer goes by node ports; the Service then has
+    /// to be of type NodePort. A cluster can't be made VPC-native later.
+    pub(crate) struct NegNeedsVpcNative;
+    id: "gcp-neg-needs-vpc-native",
+    title: "Network endpoint groups are used on a VPC-native cluster",
+}
+
+#[async_trait]
+impl Check for NegNeedsVpcNative {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        if cx.get(GceIngresses).await?.is_empty() {
+            return Ok(());
+        }
+        for service in cx.get(FrontServices).await?.iter() {
+            let asks = NegAnnotation::of(service).and_then(Result::ok).is_some_and(|a| a.asks());
+            if !asks {
+                continue;
+            }
+            let Some(cluster) = out.known(&**service, cx.get(OurCluster).await) else { continue };
+            let native = cluster.ip_allocation_policy.as_ref().is_some_and(|p| p.use_ip_aliases);
+            if native || is_healthy(cx, &service.metadata.name).await {
+                out.ok(&**service);
+                continue;
+            }
+            let message = "asks for network endpoint groups, and the cluster is routes-based";
+            out.fail(&**service, message)
+                .evidence("cluster", format!("{} has no ipAllocationPolicy.useIpAliases", cluster.name))
+                .fix(
+                    kfcheck::Risk::None,
+                    "goes back to node ports",
+                    format!(
+                        "kubectl annotate service {} -n {} cloud.google.com/neg-",
+                        service.metadata.name,
+                        service.metadata.namespace()
+                    ),
+                );
+        }
+        Ok(())
+    }
+}
+
+/// Whether an endpoint behind this Service is healthy, which is all the proof there can be.
+async fn is_healthy(cx: &Cx, service: &str) -> bool {
+    let used = cx.get(BackendsInUse).await;
+    for used in used.iter().flat_map(|used| used.iter()) {
+        let health = cx.get(BackendHealth::of(&used.backend)).await;
+        let judged = health.map(|health| GroupHealth::judge(&health));
+        if used.service.metadata.name == service && matches!(judged, Ok(Health::Healthy(..))) {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,74 @@
+use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+use kfcheck_kube::{FrontServices, Service, within};
+
+use crate::{GceIngresses, NegAnnotation, NegStatus, ServiceNetworkEndpointGroup};
+
+check! {
+    /// ## What it checks
+    /// For every Service at the front door that asks for network endpoint groups, that the
+    /// controller wrote down which ones it made, and that each is initialized and in sync.
+    ///
+    /// ## Why it matters
+    /// Without its group the load balancer has nowhere to send requests to; one that is not in sync
+    /// sends them to pods that are gone.
+    ///
+    /// ## How to fix it
+    /// The condition's message and the Service's events say what holds the controller. It takes
+    /// pods that run, a VPC-native cluster, and the HTTP load balancing add-on.
+    pub(crate) struct NegReady;
+    id: "gcp-neg-status",
+    title: "Network endpoint groups are made and in sync",
+}
+
+#[async_trait]
+impl Check for NegReady {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        if cx.get(GceIngresses).await?.is_empty() {
+            return Ok(());
+        }
+        for service in cx.get(FrontServices).await?.iter() {
+            let asks = NegAnnotation::of(service).and_then(Result::ok).is_some_and(|a| a.asks());
+            if !asks {
+                continue;
+            }
+            let namespace = service.metadata.namespace();
+            let show = format!("kubectl describe service -n {namespace} {}", service.metadata.name);
+            match NegStatus::of(service) {
+                None => {
+                    out.unbuilt(&**service, "has no network endpoint group yet").fix(
+                        Risk::None,
+                        "shows what the controller says",
+                        show,
+                    );
+                }
+                Some(Err(error)) => {
+                    out.fail(&**service, "has a neg-status annotation that is not JSON")
+                        .evidence("because", error);
+                }
+                Some(Ok(status)) => examine(cx, service, &status, out).await,
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn examine(cx: &Cx, service: &Service, status: &NegStatus, out: &mut Findings) {
+    let objects = cx.get(within::<ServiceNetworkEndpointGroup>(service.metadata.namespace())).await;
+    let Some(objects) = out.known(service, objects) else { return };
+    for name in status.network_endpoint_groups.values() {
+        let Some(object) = objects.iter().find(|object| object.metadata.name == *name) else {
+            out.unbuilt(service, format!("names network endpoint group {name}, which is not there"));
+            continue;
+        };
+        let conditions = object.status.conditions.iter();
+        let mut bad = conditions.filter(|c| ["Initialized", "Synced"].contains(&c.kind.as_str()));
+        match bad.find(|condition| condition.status == "False") {
+            Some(condition) => {
+                out.depends(service, &**object);
+                out.unbuilt(&**object, format!("is not {}", condition.kind.to_lowercase()))
+                    .evidence("because", condition.says());
+            }
+            None => out.ok(&**object),
+        }
+    }
+}

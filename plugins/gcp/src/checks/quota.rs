@@ -1,0 +1,109 @@
+use std::collections::BTreeSet;
+
+use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
+
+use crate::{
+    GceIngresses, ProjectQuotas, Quota, Scope,
+    events::{Complaint, complaint},
+    quota_resource,
+};
+
+check! {
+    /// ## What it checks
+    /// The project's quotas of what a load balancer is made of: that none is used up while an
+    /// Ingress waits for it or its controller says so. One that is nearly used up is a warning.
+    ///
+    /// ## Why it matters
+    /// Every deployment takes backend services, health checks and addresses of the same project; the
+    /// one that comes after the last gets no load balancer, and says so in an event only.
+    ///
+    /// ## How to fix it
+    /// Delete what former deployments left behind, or ask for more on the console's quota page.
+    pub(crate) struct QuotaLeft;
+    id: "gcp-quota",
+    title: "The project's quotas leave room for the load balancer",
+}
+
+/// What a load balancer is made of.
+const NEEDED: [&str; 11] = [
+    "BACKEND_SERVICES",
+    "FIREWALLS",
+    "FORWARDING_RULES",
+    "HEALTH_CHECKS",
+    "IN_USE_ADDRESSES",
+    "INSTANCE_GROUPS",
+    "NETWORK_ENDPOINT_GROUPS",
+    "SSL_CERTIFICATES",
+    "TARGET_HTTP_PROXIES",
+    "TARGET_HTTPS_PROXIES",
+    "URL_MAPS",
+];
+
+#[async_trait]
+impl Check for QuotaLeft {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let ingresses = cx.get(GceIngresses).await?;
+        let mut exceeded = BTreeSet::new();
+        let mut waits = false;
+        for ingress in ingresses.iter() {
+            let is_up = ingress.addresses().next().is_some();
+            waits |= !is_up;
+            // Without events, the numbers have to do.
+            let said = complaint(cx, &ingress.resource(), is_up).await.ok().flatten();
+            let Some(event) = said else { continue };
+            let Complaint::Quota(metric, region) = Complaint::of(&event.message) else { continue };
+            let quota = quota_resource(&metric, region.as_deref());
+            out.built_from(&**ingress, &quota);
+            if exceeded.insert(quota.clone()) {
+                let finding = out.fail(&quota, "is used up");
+                finding.evidence("event", &event.message);
+                finding.fix(Risk::None, "shows what takes it", show(cx, &metric).await);
+            }
+        }
+        let project = cx.get(ProjectQuotas).await?;
+        for Quota { metric, limit, usage } in &project.quotas {
+            if !NEEDED.contains(&metric.as_str()) || *limit <= 0.0 {
+                continue;
+            }
+            let quota = quota_resource(metric, None);
+            if exceeded.contains(&quota) {
+                continue;
+            }
+            let numbers = format!("{usage} of {limit}");
+            if usage >= limit && waits {
+                for ingress in ingresses.iter() {
+                    out.built_from(&**ingress, &quota);
+                }
+                let finding = out.fail(&quota, format!("is used up ({numbers})"));
+                finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);
+            } else if *usage >= limit * 0.9 {
+                let finding = out.warn(&quota, format!("is nearly used up ({numbers})"));
+                finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);
+            } else {
+                out.ok(&quota);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The command that lists what counts towards a quota.
+async fn show(cx: &Cx, metric: &str) -> String {
+    let what = match metric {
+        "BACKEND_SERVICES" => "backend-services",
+        "FIREWALLS" => "firewall-rules",
+        "FORWARDING_RULES" => "forwarding-rules",
+        "HEALTH_CHECKS" => "health-checks",
+        "IN_USE_ADDRESSES" | "STATIC_ADDRESSES" => "addresses",
+        "INSTANCE_GROUPS" => "instance-groups",
+        "NETWORK_ENDPOINT_GROUPS" => "network-endpoint-groups",
+        "SSL_CERTIFICATES" => "ssl-certificates",
+        "TARGET_HTTP_PROXIES" => "target-http-proxies",
+        "TARGET_HTTPS_PROXIES" => "target-https-proxies",
+        "URL_MAPS" => "url-maps",
+        _ => "instances",
+    };
+    let scope = cx.get(Scope).await;
+    let project = scope.as_ref().ok().map(|scope| format!(" --project {}", scope.project));
+    format!("gcloud compute {what} list{}", project.unwrap_or_default())
+}

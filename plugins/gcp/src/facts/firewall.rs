@@ -1,0 +1,195 @@
+use ipnet::IpNet;
+use kfcheck::{Fact, Place, wire};
+use serde::{Deserialize, Serialize};
+
+use super::{Link, compute, named};
+
+compute! {
+    /// The firewall rules of the projects that the networks are in.
+    Firewalls, "firewalls", "firewall-rules" => Firewall
+}
+
+/// One firewall rule of a network.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Firewall {
+    /// Unique in the project.
+    pub name: String,
+    /// The network it guards.
+    pub network: Link,
+    /// `INGRESS` or `EGRESS`.
+    pub direction: String,
+    /// The lowest wins.
+    #[serde(deserialize_with = "wire::number", skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// It counts for nothing.
+    pub disabled: bool,
+    /// What it lets in.
+    pub allowed: Vec<Traffic>,
+    /// What it keeps out.
+    pub denied: Vec<Traffic>,
+    /// From where; nothing at all means from anywhere.
+    pub source_ranges: Vec<Range>,
+    /// From machines with these tags.
+    pub source_tags: Vec<String>,
+    /// From machines with these service accounts.
+    pub source_service_accounts: Vec<String>,
+    /// To machines with these tags.
+    pub target_tags: Vec<String>,
+    /// To machines with these service accounts.
+    pub target_service_accounts: Vec<String>,
+}
+
+named!(Firewall);
+
+/// A protocol and ports of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Traffic {
+    /// By name or number, or `all`.
+    #[serde(rename = "IPProtocol")]
+    pub protocol: String,
+    /// Single ones and ranges; none means all.
+    pub ports: Vec<String>,
+}
+
+/// A range of addresses; one that can't be read stays as it is and matches nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Range {
+    /// A range, or a single address.
+    Net(IpNet),
+    /// Something else.
+    Text(String),
+}
+
+impl Range {
+    /// The range, if it is one.
+    pub fn net(&self) -> Option<IpNet> {
+        match self {
+            Self::Net(net) => Some(net.trunc()),
+            Self::Text(text) => text.parse::<std::net::IpAddr>().ok().map(IpNet::from),
+        }
+    }
+}
+
+/// Everything that guards one network, the organization's and the folders' policies included.
+#[derive(Clone, Serialize)]
+pub struct EffectiveFirewalls {
+    /// The project that the network is in.
+    pub project: String,
+    /// Its name.
+    pub network: String,
+}
+
+/// What guards a network, in the order that it is asked in.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Guards {
+    /// The rules of the network itself.
+    pub firewalls: Vec<Firewall>,
+    /// The policies of organization, folders and network.
+    pub firewall_policys: Vec<FirewallPolicy>,
+}
+
+/// A policy of rules.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FirewallPolicy {
+    /// Its name, or its number.
+    #[serde(alias = "displayName")]
+    pub name: String,
+    /// `HIERARCHY`, `NETWORK`, `NETWORK_REGIONAL`, `SYSTEM_GLOBAL`, `SYSTEM_REGIONAL`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its rules.
+    pub rules: Vec<PolicyRule>,
+}
+
+/// One rule of a policy.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyRule {
+    /// The lowest wins.
+    #[serde(deserialize_with = "wire::number", skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// `INGRESS` or `EGRESS`.
+    pub direction: String,
+    /// `allow`, `deny`, `goto_next`, `apply_security_profile_group`.
+    pub action: String,
+    /// It counts for nothing.
+    pub disabled: bool,
+    /// What it is about.
+    #[serde(rename = "match")]
+    pub matches: PolicyMatch,
+    /// To which networks; none: all.
+    pub target_resources: Vec<Link>,
+    /// To machines with these service accounts.
+    pub target_service_accounts: Vec<String>,
+    /// To machines with these secure tags, which an instance doesn't show.
+    pub target_secure_tags: Vec<SecureTag>,
+}
+
+/// A secure tag.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecureTag {
+    /// Its number, as `tagValues/…`.
+    pub name: String,
+}
+
+/// What a rule of a policy is about.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyMatch {
+    /// From where.
+    pub src_ip_ranges: Vec<Range>,
+    /// Which protocols and ports.
+    pub layer4_configs: Vec<Layer4>,
+    /// By secure tags, names, regions, threat lists or address groups, which aren't modelled.
+    #[serde(flatten)]
+    pub others: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+/// A protocol and ports of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Layer4 {
+    /// By name or number, or `all`.
+    pub ip_protocol: String,
+    /// Single ones and ranges; none means all.
+    pub ports: Vec<String>,
+}
+
+impl Fact for EffectiveFirewalls {
+    const NAME: &'static str = "gcp.effectiveFirewalls";
+    const NEEDS: &'static [&'static str] = &["compute.networks.getEffectiveFirewalls"];
+    type Value = Guards;
+
+    fn place(&self) -> Option<Place<Guards>> {
+        let Self { project, network } = self;
+        let command = format!(
+            "gcloud compute networks get-effective-firewalls {network} --project {project} \
+             --format=json"
+        );
+        Some(Place::entry("gcp/compute/effectiveFirewalls", network, command))
+    }
+}
+
+compute! {
+    /// The networks of the projects.
+    Networks, "networks", "networks" => NetworkOrder
+}
+
+/// In which order a network's guards are asked.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkOrder {
+    /// Its name.
+    pub name: String,
+    /// Itself.
+    pub self_link: Link,
+    /// `AFTER_CLASSIC_FIREWALL`, which is the default, or `BEFORE_CLASSIC_FIREWALL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_firewall_policy_enforcement_order: Option<String>,
+}

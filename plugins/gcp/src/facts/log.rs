@@ -1,0 +1,82 @@
+use jiff::Timestamp;
+use kfcheck::{Fact, Place, wire};
+use serde::{Deserialize, Serialize};
+
+/// What the project's load balancers and firewalls have logged lately.
+#[derive(Clone, Serialize)]
+pub struct LogEntries;
+
+/// One log entry.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LogEntry {
+    /// Which log.
+    pub log_name: String,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Timestamp>,
+    /// What.
+    pub json_payload: Payload,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Payload {
+    /// The result of a health check's probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check_probe_result: Option<ProbeResult>,
+}
+
+/// The result of a health check's probe (Load Balancing documentation, "Health check logging").
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProbeResult {
+    /// `HEALTHY`, `UNHEALTHY`.
+    pub health_state: String,
+    /// The endpoint.
+    pub ip_address: String,
+    /// The address asked.
+    pub target_ip: String,
+    /// The port asked.
+    #[serde(deserialize_with = "wire::number", skip_serializing_if = "Option::is_none")]
+    pub target_port: Option<u16>,
+    /// What was asked for.
+    pub probe_request: String,
+    /// What came back, in words.
+    pub probe_result_text: String,
+}
+
+impl ProbeResult {
+    /// The status that came back, as far as the text has one: `HTTP response: 204, Error: …`.
+    pub fn status(&self) -> Option<u16> {
+        let rest = self.probe_result_text.split("HTTP response:").nth(1)?;
+        let digits = |c: char| c.is_ascii_digit();
+        let text: String = rest.chars().skip_while(|c| !digits(*c) && *c != ',').take_while(|c| digits(*c)).collect();
+        text.parse().ok()
+    }
+}
+
+impl LogEntry {
+    /// The latest probe result of every endpoint that `about` is true for.
+    pub fn probes(all: &[Self], about: impl Fn(&ProbeResult) -> bool) -> Vec<&ProbeResult> {
+        let probe = |entry: &'_ Self| entry.json_payload.health_check_probe_result.is_some();
+        let mut entries: Vec<_> = all.iter().filter(|entry| probe(entry)).collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.timestamp));
+        let mut seen = std::collections::BTreeSet::new();
+        let results = entries.into_iter().filter_map(|e| e.json_payload.health_check_probe_result.as_ref());
+        results.filter(|result| about(result) && seen.insert((&result.ip_address, result.target_port))).collect()
+    }
+}
+
+impl Fact for LogEntries {
+    const NAME: &'static str = "gcp.logEntries";
+    const NEEDS: &'static [&'static str] = &["logging.logEntries.list"];
+    type Value = Vec<LogEntry>;
+
+    fn place(&self) -> Option<Place<Vec<LogEntry>>> {
+        let command = "gcloud logging read 'log_id(\"compute.googleapis.com/healthchecks\") OR \
+                       log_id(\"compute.googleapis.com/firewall\")' --freshness=1h --format=json";
+        Some(Place::file("gcp/logging/entries", command))
+    }
+}

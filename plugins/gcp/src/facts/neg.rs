@@ -1,0 +1,122 @@
+use std::collections::BTreeMap;
+
+use kfcheck::{Fact, Place, wire};
+use kfcheck_kube::{Port, Service};
+use serde::{Deserialize, Serialize};
+
+use super::{Link, compute, named};
+
+compute! {
+    /// The project's network endpoint groups.
+    NetworkEndpointGroups, "networkEndpointGroups", "network-endpoint-groups"
+        => NetworkEndpointGroup
+}
+
+/// One network endpoint group, in one zone.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkEndpointGroup {
+    /// Shared with its twins in other zones.
+    pub name: String,
+    /// Itself.
+    pub self_link: Link,
+    /// Where it is.
+    pub zone: Link,
+    /// How many endpoints it has.
+    #[serde(deserialize_with = "wire::number", skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
+}
+
+/// The endpoints of a network endpoint group, those of its twins in other zones included.
+#[derive(Clone, Serialize)]
+pub struct NetworkEndpoints {
+    /// Its name.
+    pub group: String,
+    /// Where one of them is.
+    pub zone: String,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkEndpointEntry {
+    /// Where requests go.
+    pub network_endpoint: NetworkEndpoint,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NetworkEndpoint {
+    /// A pod's address.
+    pub ip_address: String,
+    /// Its port.
+    #[serde(deserialize_with = "wire::number", skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+impl Fact for NetworkEndpoints {
+    const NAME: &'static str = "gcp.networkEndpoints";
+    const NEEDS: &'static [&'static str] = &["compute.networkEndpointGroups.get"];
+    type Value = Vec<NetworkEndpointEntry>;
+
+    fn place(&self) -> Option<Place<Vec<NetworkEndpointEntry>>> {
+        let Self { group, zone } = self;
+        let command = format!(
+            "gcloud compute network-endpoint-groups list-network-endpoints {group} --zone {zone} \
+             --format=json"
+        );
+        Some(Place::entry("gcp/compute/networkEndpoints", group, command))
+    }
+}
+
+named!(NetworkEndpointGroup);
+
+/// What a Service asks for in `cloud.google.com/neg` (GKE documentation, "Container-native load
+/// balancing through standalone NEGs").
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NegAnnotation {
+    /// For its Ingress.
+    #[serde(default)]
+    pub ingress: bool,
+    /// For these Service ports, each by name or number, on their own.
+    #[serde(default)]
+    pub exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+/// What the controller wrote down in `cloud.google.com/neg-status`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NegStatus {
+    /// Service port to network endpoint group.
+    #[serde(default)]
+    pub network_endpoint_groups: BTreeMap<String, String>,
+    /// Where they are.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+impl NegAnnotation {
+    /// Reads the annotation, if there is one.
+    pub fn of(service: &Service) -> Option<serde_json::Result<Self>> {
+        let text = service.metadata.annotation(&["cloud.google.com/neg"])?;
+        Some(serde_json::from_str(text))
+    }
+
+    /// Whether it asks for any group at all.
+    pub fn asks(&self) -> bool {
+        self.ingress || self.ports().next().is_some()
+    }
+
+    /// The Service ports that groups are asked for on their own.
+    pub fn ports(&self) -> impl Iterator<Item = Port> {
+        self.exposed_ports.iter().flatten().map(|(port, _)| Port::parse(port))
+    }
+}
+
+impl NegStatus {
+    /// Reads the annotation, if there is one.
+    pub fn of(service: &Service) -> Option<serde_json::Result<Self>> {
+        let text = service.metadata.annotation(&["cloud.google.com/neg-status"])?;
+        Some(serde_json::from_str(text))
+    }
+}
