@@ -18,9 +18,10 @@ pub struct Cause<'a> {
 /// Splits what fails into root causes, each with the symptoms above it. Those that take an entrance
 /// down come first, then those that explain most.
 ///
-/// Every resource has two sides ([`Aspect`]): it is there, and it answers. A finding sits on one of
-/// them. It explains another when the other's side depends on its own, and not the other way round;
-/// on one side of one resource, what is wrong explains what does not work. That is a strict order,
+/// Every resource has three sides ([`Aspect`]): it is there, it answers, and it answers as it
+/// should. A finding sits on one of them. It explains another when the other's side depends on its own, and not the other way round;
+/// on one side of one resource, what is wrong explains what somebody says of it, and both what does
+/// not work. That is a strict order,
 /// so whatever fails has at least one root cause.
 pub fn causes(report: &Report) -> Vec<Cause<'_>> {
     let graph = Graph::of(report);
@@ -29,7 +30,7 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
     let distances: Vec<Vec<usize>> = nodes.iter().map(|node| graph.distances(*node)).collect();
     let explains = |a: usize, b: usize| {
         if nodes[a] == nodes[b] {
-            return failed[b].1.symptom && !failed[a].1.symptom;
+            return failed[a].1.depth() < failed[b].1.depth();
         }
         distances[a][nodes[b]] != FAR && distances[b][nodes[a]] == FAR
     };
@@ -40,7 +41,7 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
         .map(|root| {
             let distance = |other: usize| distances[root][nodes[other]];
             let mut explained: Vec<_> = all.clone().filter(|&other| explains(root, other)).collect();
-            explained.sort_by_key(|&other| (distance(other), other));
+            explained.sort_by_key(|&other| (distance(other), failed[other].1.symptom, other));
             let down = |entrance: &&&Resource| {
                 distances[root][graph.node(entrance, Aspect::Serving)] != FAR
             };
@@ -60,10 +61,13 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
     causes
 }
 
+/// How many sides a resource has.
+const SIDES: usize = 3;
+
 /// What can't be reached.
 const FAR: usize = usize::MAX;
 
-/// The sides of all resources, and which sides depend on each: two nodes a resource.
+/// The sides of all resources, and which sides depend on each: three nodes a resource.
 struct Graph<'a> {
     index: BTreeMap<&'a Resource, usize>,
     above: Vec<Vec<usize>>,
@@ -81,20 +85,29 @@ impl<'a> Graph<'a> {
             let next = index.len();
             index.entry(resource).or_insert(next);
         }
-        let mut graph = Self { above: vec![Vec::new(); 2 * index.len()], index };
+        let mut graph = Self { above: vec![Vec::new(); SIDES * index.len()], index };
         for resource in graph.index.values() {
-            graph.above[2 * resource].push(2 * resource + 1);
+            let side = |aspect| SIDES * resource + aspect as usize;
+            graph.above[side(Aspect::Being)].push(side(Aspect::Serving));
         }
         for edge in edges {
             let upper = graph.node(&edge.upper, edge.aspect);
-            let lower = graph.node(&edge.lower, edge.aspect);
+            let lower = match edge.aspect {
+                Aspect::Serving => Aspect::Serving,
+                Aspect::Being | Aspect::Manner => Aspect::Being,
+            };
+            let lower = graph.node(&edge.lower, lower);
             graph.above[lower].push(upper);
+            if edge.aspect == Aspect::Serving {
+                let manner = graph.node(&edge.lower, Aspect::Manner);
+                graph.above[manner].push(upper);
+            }
         }
         graph
     }
 
     fn node(&self, resource: &Resource, aspect: Aspect) -> usize {
-        2 * self.index[resource] + usize::from(aspect == Aspect::Serving)
+        SIDES * self.index[resource] + aspect as usize
     }
 
     /// How many steps each node is above `start`. The sides of one resource count as one.

@@ -104,6 +104,8 @@ pub struct Finding {
     pub message: String,
     /// It says that something does not work rather than what is wrong with it.
     pub symptom: bool,
+    /// It passes on what somebody else says is wrong.
+    pub hearsay: bool,
     /// What was seen, in the words of the API.
     pub evidence: Vec<(&'static str, String)>,
     /// What to do about it.
@@ -126,6 +128,23 @@ impl Finding {
     /// It keeps the resource from answering; that it is there and can be built on is not in doubt.
     pub fn serving(&mut self) -> &mut Self {
         self.aspect = Aspect::Serving;
+        self
+    }
+
+    /// It passes on what a controller says, and another check may know better what is wrong.
+    pub fn hearsay(&mut self) -> &mut Self {
+        self.hearsay = true;
+        self
+    }
+
+    /// How far it is from what is wrong; the less explains the more.
+    pub(crate) fn depth(&self) -> u8 {
+        if self.symptom { 2 } else { u8::from(self.hearsay) }
+    }
+
+    /// The resource answers, and not as it should: what stands above it suffers, it itself doesn't.
+    pub fn manner(&mut self) -> &mut Self {
+        self.aspect = Aspect::Manner;
         self
     }
 }
@@ -243,6 +262,7 @@ impl Findings {
             aspect,
             message,
             symptom,
+            hearsay: false,
             evidence,
             remedies,
         });

@@ -24,6 +24,9 @@ pub enum Aspect {
     Being,
     /// It answers. That takes its being, too.
     Serving,
+    /// It answers as it should. What stands above it suffers when it doesn't; that it answers at
+    /// all is not in doubt.
+    Manner,
 }
 
 /// That one resource depends on another, and in which respect.
@@ -35,6 +38,7 @@ pub struct Edge {
     pub lower: Resource,
     /// [`Aspect::Serving`]: the upper one answers only while the lower one does.
     /// [`Aspect::Being`]: the upper one is built only if the lower one is there.
+    /// [`Aspect::Manner`]: the upper one answers as it should only if the lower one is there.
     pub aspect: Aspect,
 }
 
@@ -65,6 +69,11 @@ impl Path {
     /// `upper` is built only if `lower` is there as declared.
     pub fn built_from(&mut self, upper: impl Into<Resource>, lower: impl Into<Resource>) {
         self.edges.insert(Edge::new(upper.into(), lower.into(), Aspect::Being));
+    }
+
+    /// `upper` answers as it should only if `lower` is there as declared.
+    pub fn set_up_by(&mut self, upper: impl Into<Resource>, lower: impl Into<Resource>) {
+        self.edges.insert(Edge::new(upper.into(), lower.into(), Aspect::Manner));
     }
 
     /// `resource` is judged, whoever depends on it.

@@ -15,7 +15,12 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"(?i)\b((?:set-)?cookie|authorization)(\s*[:=]\s*)[^\s,;(][^\r\n]*", "$1$2(redacted)"),
         // Anything named like one: password=…, "client_secret": "…", --token …, bindPW: ….
         (
-            r#"(?i)\b([\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|bindpw|credentials?)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"',;&}\])]+)"#,
+            r#"(?i)\b([\w.-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|private[_-]?key|bindpw)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"',;&}\])]+)"#,
+            "${1}(redacted)",
+        ),
+        // A token or a credential, which is no plain word: "no token: permission denied" stays.
+        (
+            r#"\b([\w.-]*(?i:token|credentials?)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"',;&}\])]*[0-9A-Z_./+=-][^\s"',;&}\])]*)"#,
             "${1}(redacted)",
         ),
         // A JSON web token, an access token of Google's or an access key of AWS's.
@@ -45,7 +50,7 @@ mod tests {
 
     #[test]
     fn every_pattern_is_a_pattern() {
-        assert_eq!(SECRETS.len(), 7);
+        assert_eq!(SECRETS.len(), 8);
     }
 
     #[test]
@@ -58,6 +63,8 @@ mod tests {
             ("bindPW: adminpass", "bindPW: (redacted)"),
             ("ldap://cn=admin:hunter2@host", "ldap://cn=admin:(redacted)@host"),
             ("key eyJhbGciOi.eyJzdWIiOi.c2ln ends", "key (redacted) ends"),
+            ("token: permission denied", "token: permission denied"),
+            ("access_token=abc123def", "access_token=(redacted)"),
             ("GOCSPX-abcdefghijklmnop", "(redacted)"),
             ("unable to read file: /etc/envoy/config.json", "unable to read file: /etc/envoy/config.json"),
             ("Required JWT token is missing", "Required JWT token is missing"),

@@ -66,7 +66,7 @@ impl Runner {
             Err(timed_out) => Err(timed_out),
         };
         let facts = world.asked_by(meta.id);
-        let on_path = facts.iter().any(|fact| fact.name() == Joined::NAME);
+        let on_path = world.leans_on(meta.id, Joined::NAME);
         if let (true, true, Ok(path)) = (on_path, out.is_empty(), cx.path().await) {
             out.unknown.extend(path.gaps.iter().map(|gap| (None, gap.clone())));
         }

@@ -106,6 +106,23 @@ impl World {
         asked.get(&FactKey(asker.to_owned())).into_iter().flatten().cloned().collect()
     }
 
+    /// Whether `asker` has asked for a fact of this name, or for one that has, however deep.
+    pub(crate) fn leans_on(&self, asker: &str, name: &str) -> bool {
+        let asked = lock(&self.inner.asked);
+        let asker = FactKey(asker.to_owned());
+        let mut below = vec![&asker];
+        let mut seen = BTreeSet::new();
+        while let Some(next) = below.pop() {
+            if next.name() == name {
+                return true;
+            }
+            if seen.insert(next) {
+                below.extend(asked.get(next).into_iter().flatten());
+            }
+        }
+        false
+    }
+
     /// What the bundle holds and was not read: links, and paths that leave it.
     pub(crate) fn refused(&self) -> &[String] {
         self.inner.replay.as_ref().map_or(&[], Bundle::refused)

@@ -41,6 +41,7 @@ impl Check for Told {
         for (how, name) in &cx.setting::<Broken>().0 {
             match *how {
                 "fail" => out.fail(thing(name), "is wrong"),
+                "fail manner" => out.fail(thing(name), "is rude").manner(),
                 "fail serving" => out.fail(thing(name), "is deaf").serving(),
                 "symptom" => out.symptom(thing(name), "does not answer"),
                 _ => out.unbuilt(thing(name), "is not there"),
@@ -97,4 +98,11 @@ async fn on_one_side_of_a_resource_what_is_wrong_explains_what_does_not_work() {
 async fn what_takes_the_host_down_comes_before_what_does_not() {
     let roots = roots(&[("fail", "shed"), ("fail", "pods")]);
     assert_eq!(roots.await, ["pods explains [], down", "shed explains [], up"]);
+}
+
+#[tokio::test]
+async fn how_a_balancer_answers_is_not_why_it_does_not() {
+    let told = [("symptom", "host"), ("symptom", "balancer"), ("fail manner", "balancer")];
+    let expected = ["balancer explains [host], down", "balancer explains [host], down"];
+    assert_eq!(roots(&told).await, expected);
 }

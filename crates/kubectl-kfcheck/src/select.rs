@@ -75,12 +75,12 @@ fn metas(providers: &[Provider]) -> Vec<&'static Meta> {
     providers.iter().flat_map(|provider| &provider.checks).map(|check| check.meta()).collect()
 }
 
-/// The ids that share most with what was typed.
+/// The id that is most like what was typed.
 fn similar(ids: &[&str], typed: &str) -> String {
-    let words: Vec<_> = typed.split(['-', '*']).filter(|word| word.len() > 2).collect();
-    let shared = |id: &&str| words.iter().filter(|word| id.contains(**word)).count();
-    let Some(best) = ids.iter().max_by_key(|id| shared(id)).filter(|id| shared(id) > 0) else {
-        return String::new();
-    };
-    format!("; did you mean {best}?")
+    let typed = typed.replace('*', "");
+    let likeness = |id: &str| strsim::normalized_damerau_levenshtein(id, &typed);
+    match ids.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
+        Some(best) if likeness(best) > 0.5 => format!("; did you mean {best}?"),
+        _ => String::new(),
+    }
 }

@@ -31,7 +31,8 @@ impl Check for CertificateReady {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let mut hosts = BTreeSet::new();
         let mut shown: BTreeSet<(String, String)> = BTreeSet::new();
-        for ingress in cx.get(EntranceIngresses).await?.iter() {
+        let ingresses = cx.get(EntranceIngresses).await?;
+        for ingress in ingresses.iter() {
             hosts.extend(ingress.hosts().map(str::to_owned));
             for secret in ingress.spec.tls.iter().filter_map(|tls| tls.secret_name.clone()) {
                 shown.insert((ingress.metadata.namespace().to_owned(), secret));
@@ -57,6 +58,17 @@ impl Check for CertificateReady {
             };
             let ours = |certificate: &&Arc<Certificate>| certificate.spec.secret_name == *secret;
             for certificate in certificates.iter().filter(ours) {
+                for ingress in ingresses.iter() {
+                    if ingress.spec.tls.iter().any(|tls| tls.secret_name.as_ref() == Some(secret)) {
+                        out.depends(&**ingress, &**certificate);
+                    }
+                }
+                for gateway in gateways.objects() {
+                    let mut tls = gateway.spec.servers.iter().filter_map(|s| s.tls.as_ref());
+                    if tls.any(|tls| tls.credential_name.as_ref() == Some(secret)) {
+                        out.depends(&**gateway, &**certificate);
+                    }
+                }
                 examine(cx, certificate, &hosts, now, out).await?;
             }
         }

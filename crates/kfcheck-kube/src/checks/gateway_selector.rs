@@ -53,7 +53,7 @@ impl Check for GatewaySelector {
                 for pod in &matching {
                     out.depends(&**gateway, &***pod);
                 }
-                out.symptom(&**gateway, format!("selects {} pods, none of them ready", matching.len()));
+                out.symptom(&**gateway, format!("selects no ready pod (0 of {})", matching.len()));
             }
         }
         Ok(())

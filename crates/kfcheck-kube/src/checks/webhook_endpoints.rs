@@ -4,8 +4,8 @@ use jiff::{Timestamp, ToSpan};
 use kfcheck::{Check, Cx, FactError, Findings, Now, Resource, Risk, async_trait, check};
 
 use crate::{
-    MutatingWebhook, Service, ServiceEndpoints, ValidatingWebhook, Webhook, WebhookConfiguration,
-    WebhookService, all, find, pem, resource,
+    MutatingWebhook, Pod, Service, ServiceEndpoints, ValidatingWebhook, Webhook,
+    WebhookConfiguration, WebhookService, all, find, pem, within,
 };
 
 check! {
@@ -81,8 +81,10 @@ async fn examine(
             healthy = true;
             continue;
         }
-        for pod in endpoints.iter().filter_map(|endpoint| endpoint.pod.as_deref()) {
-            out.depends(&*service, resource("Pod", Some(namespace), pod));
+        // Without the pods it is a root cause of its own.
+        let pods = cx.get(within::<Pod>(namespace)).await;
+        for pod in pods.iter().flat_map(|pods| pods.iter()).filter(|pod| service.selects(pod)) {
+            out.depends(&*service, pod.workload());
         }
         out.symptom(subject, format!("asks Service {namespace}/{name}, which has no ready endpoint"))
             .evidence("webhook", &webhook.name)

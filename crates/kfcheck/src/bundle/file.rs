@@ -93,7 +93,9 @@ pub(super) fn parse_yaml(text: &str) -> Result<Value, String> {
 /// The documents of a text.
 pub(super) fn parse_all_yaml(text: &str) -> Result<Vec<Value>, String> {
     let size = text.len().max(1000);
+    // YAML 1.2, which Kubernetes' own printer respects: `y` and `on` are words.
     let options = serde_saphyr::options! {
+        strict_booleans: true,
         budget: serde_saphyr::budget! {
             max_documents: size,
             max_events: 4 * size,

@@ -45,7 +45,7 @@ impl Check for IapEnabled {
                     Some(region) => format!("--region {}", region.name()),
                     None => "--global".to_owned(),
                 };
-                out.fail(backend, "has Identity-Aware Proxy off").evidence("because", because).fix(
+                out.fail(backend, "has Identity-Aware Proxy off").manner().evidence("because", because).fix(
                     Risk::None,
                     "turns it on with a client that Google manages; name your own with \
                      oauth2-client-id and oauth2-client-secret",
@@ -56,6 +56,7 @@ impl Check for IapEnabled {
             match (&client, iap.oauth2_client_id.filter(|id| !id.is_empty())) {
                 (Some(secret), Some(used)) if *secret != used => {
                     out.fail(backend, "signs users in with another OAuth client than the Secret names")
+                        .manner()
                         .evidence("uses", used)
                         .evidence("Secret has", secret);
                 }

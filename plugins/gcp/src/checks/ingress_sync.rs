@@ -43,6 +43,9 @@ impl Check for IngressSync {
             }
             let (why, command) = remedy(&about, ingress);
             finding.fix(Risk::None, why, command);
+            if matches!(about, Complaint::Address(_)) {
+                finding.hearsay();
+            }
             if let Complaint::Quota(metric, region) = &about {
                 out.built_from(&**ingress, quota_resource(metric, region.as_deref()));
             }

@@ -96,14 +96,26 @@ pub struct Guards {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FirewallPolicy {
-    /// Its name, or its number.
-    #[serde(alias = "displayName")]
+    /// Its number, or its name where that is all it has.
     pub name: String,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// The same, in a newer answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub short_name: Option<String>,
     /// `HIERARCHY`, `NETWORK`, `NETWORK_REGIONAL`, `SYSTEM_GLOBAL`, `SYSTEM_REGIONAL`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its rules.
     pub rules: Vec<PolicyRule>,
+}
+
+impl FirewallPolicy {
+    /// What people call it.
+    pub fn called(&self) -> &str {
+        self.display_name.as_ref().or(self.short_name.as_ref()).unwrap_or(&self.name)
+    }
 }
 
 /// One rule of a policy.
