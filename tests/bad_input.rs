@@ -1,5 +1,7 @@
 //! Nothing that a bundle may hold makes the program panic, hang, or pass what it could not see.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use kfcheck::{Bundle, Report, Runner, Status};
@@ -35,7 +37,8 @@ fn read(root: &Path) -> Files {
 }
 
 fn inspect(files: &Files) -> Report {
-    let with = |bundle: Bundle, (name, text): (&String, &String)| bundle.with_text(name, text.clone());
+    let with =
+        |bundle: Bundle, (name, text): (&String, &String)| bundle.with_text(name, text.clone());
     let world = replay(files.iter().fold(Bundle::default(), with));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let report = runtime.block_on(Runner::default().run(&world, &checks()));
@@ -60,7 +63,19 @@ fn a_file_that_is_missing_truncated_or_of_another_type_spoils_nothing_else() {
     let files = &DEPLOYMENTS[0];
     let whole = inspect(files);
     for name in files.keys() {
-        for how in ["missing", "empty", "truncated", "[]", "{}", "7", "null", "\"text\"", "[7]", "[null]", "{\"items\": 7}"] {
+        for how in [
+            "missing",
+            "empty",
+            "truncated",
+            "[]",
+            "{}",
+            "7",
+            "null",
+            "\"text\"",
+            "[7]",
+            "[null]",
+            "{\"items\": 7}",
+        ] {
             let mut broken = files.clone();
             match how {
                 "missing" => drop(broken.remove(name)),
@@ -88,7 +103,13 @@ fn a_file_that_is_missing_truncated_or_of_another_type_spoils_nothing_else() {
                 let concerned = after.unknown.iter().any(|(_, e)| e.to_string().contains(place))
                     || report.path.gaps.iter().any(|e| e.to_string().contains(place));
                 let same = before.status == after.status;
-                assert!(same || concerned, "{what}: {} {:?} {:?}", after.id, after.status, after.unknown);
+                assert!(
+                    same || concerned,
+                    "{what}: {} {:?} {:?}",
+                    after.id,
+                    after.status,
+                    after.unknown
+                );
             }
         }
     }
@@ -129,8 +150,30 @@ struct Change {
 
 fn change() -> impl Strategy<Value = Change> {
     let odd = prop::sample::select(vec![
-        "", "0", "-1", "99999999999999999999", "null", "{", "}", "[", "]", ":", ",", "\"", "'", "\n",
-        "---\n", "- ", "*a", "&a ", "\t", "é", "\u{0}", "true", "1e999", "2026-13-45T99:99:99Z",
+        "",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "null",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "'",
+        "\n",
+        "---\n",
+        "- ",
+        "*a",
+        "&a ",
+        "\t",
+        "é",
+        "\u{0}",
+        "true",
+        "1e999",
+        "2026-13-45T99:99:99Z",
     ]);
     let by = prop_oneof![odd.prop_map(str::to_owned), "[ -~]{0,12}"];
     let place = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_usize..40, by);
@@ -156,7 +199,9 @@ proptest! {
         changes in prop::collection::vec(change(), 1..6),
     ) {
         let mut files = DEPLOYMENTS[deployment].clone();
-        changes.iter().for_each(|change| apply(&mut files, change));
+        for change in &changes {
+            apply(&mut files, change);
+        }
         assert_sound(&inspect(&files), "changed");
     }
 }

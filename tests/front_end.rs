@@ -1,5 +1,7 @@
 //! The program as people and other programs run it.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -136,7 +138,8 @@ fn usage_errors_say_what_to_do_and_exit_2() {
 
 #[test]
 fn checks_are_chosen_by_globs() {
-    let args = ["gcp", "--bundle", EXAMPLE, "--check", "gcp-iap-*,kube-*", "--skip", "*-endpoint*", "-v"];
+    let args =
+        ["gcp", "--bundle", EXAMPLE, "--check", "gcp-iap-*,kube-*", "--skip", "*-endpoint*", "-v"];
     let text = stdout(&kfcheck(&args));
     assert!(text.contains("gcp-iap-enabled") && text.contains("kube-workload-ready"), "{text}");
     assert!(!text.contains("gcp-iap-endpoint") && !text.contains("gcp-backend-health"), "{text}");

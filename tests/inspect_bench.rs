@@ -38,7 +38,8 @@ fn main() -> io::Result<()> {
     }
     let mut out = io::stdout().lock();
     for (name, bundle) in cases {
-        let mut runs: Vec<_> = (0..RUNS).map(|_| run(&program, &bundle)).collect::<Result<_, _>>()?;
+        let mut runs: Vec<_> =
+            (0..RUNS).map(|_| run(&program, &bundle)).collect::<Result<_, _>>()?;
         runs.sort();
         let memory = runs.iter().map(|(_, memory)| *memory).max().unwrap_or_default();
         let (time, _) = runs[RUNS / 2];

@@ -32,7 +32,8 @@ impl Fact for ServiceEndpoints {
     type Value = Vec<Endpoint>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<Endpoint>, FactError> {
-        let missing = |fault: &Fault| matches!(fault, Fault::NotCollected { .. } | Fault::Absent(_));
+        let missing =
+            |fault: &Fault| matches!(fault, Fault::NotCollected { .. } | Fault::Absent(_));
         match cx.get(within::<EndpointSlice>(&self.namespace)).await {
             Ok(slices) => return Ok(self.of_slices(slices.iter().map(|slice| &**slice))),
             // Before Kubernetes 1.17 there are none.
@@ -48,7 +49,8 @@ impl Fact for ServiceEndpoints {
         let pods = cx.get(within::<Pod>(&self.namespace)).await?;
         let service = services.first().map(|service| &**service);
         let behind = |pod: &&std::sync::Arc<Pod>| {
-            service.is_some_and(|s| selects(&s.spec.selector, &pod.metadata.labels)) && !pod.is_over()
+            service.is_some_and(|s| selects(&s.spec.selector, &pod.metadata.labels))
+                && !pod.is_over()
         };
         let behind = pods.iter().filter(behind);
         Ok(service.map(|s| behind.map(|pod| of_pod(s, pod)).collect()).unwrap_or_default())

@@ -61,7 +61,7 @@ impl Fact for Entrances {
             return named("Service", namespace, name, found.iter().cloned().map(Entrance::Service));
         }
         let ingresses = match &target.host {
-            Some(host) => serving(&*cx.get(all::<Ingress>()).await?, host),
+            Some(host) => serving(&cx.get(all::<Ingress>()).await?, host),
             None => usual(cx).await?,
         };
         if !ingresses.is_empty() {
@@ -85,7 +85,10 @@ fn named(
     let found: Vec<_> = found.collect();
     if found.is_empty() {
         // Not "absent": what the user asked about can't be skipped.
-        let detail = format!("{kind} {namespace}/{name} does not exist; look for its name with `kubectl get {} -A`", kind.to_lowercase());
+        let detail = format!(
+            "{kind} {namespace}/{name} does not exist; look for its name with `kubectl get {} -A`",
+            kind.to_lowercase()
+        );
         return Err(Fault::Unreachable(detail).into());
     }
     Ok(found)

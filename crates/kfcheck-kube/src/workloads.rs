@@ -24,7 +24,8 @@ const NAMESPACES: [&str; 8] = [
 ];
 
 /// Of these, where every workload serves the endpoint in one way or another.
-const VITAL: [&str; 5] = ["auth", "cert-manager", "knative-serving", "metallb-system", "oauth2-proxy"];
+const VITAL: [&str; 5] =
+    ["auth", "cert-manager", "knative-serving", "metallb-system", "oauth2-proxy"];
 
 /// The workloads in the namespaces on the request path and in the usual ones.
 #[derive(Clone, Serialize)]
@@ -66,12 +67,11 @@ impl PodGroup {
     /// The command that shows its pods.
     pub fn show(&self) -> String {
         let namespace = self.resource.namespace.as_deref().unwrap_or("default");
-        match self.pods.first() {
-            Some(pod) => format!("kubectl describe pod -n {namespace} {}", pod.metadata.name),
-            None => {
-                let kind = self.resource.kind.to_lowercase();
-                format!("kubectl describe {kind} -n {namespace} {}", self.resource.name)
-            }
+        if let Some(pod) = self.pods.first() {
+            format!("kubectl describe pod -n {namespace} {}", pod.metadata.name)
+        } else {
+            let kind = self.resource.kind.to_lowercase();
+            format!("kubectl describe {kind} -n {namespace} {}", self.resource.name)
         }
     }
 }

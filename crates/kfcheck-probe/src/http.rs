@@ -21,7 +21,7 @@ pub struct HttpAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// What was sent along.
-    #[serde(rename = "requestHeaders", skip_serializing_if = "Credentials::is_none")]
+    #[serde(rename = "requestHeaders", skip_serializing_if = "is_none")]
     pub credentials: Credentials,
     /// The status; none if it didn't come to that.
     pub status: Option<u16>,
@@ -44,7 +44,7 @@ pub struct HttpAnswer {
 
 /// Whether a request carried credentials; what they were isn't kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Option<BTreeMap<String, serde::de::IgnoredAny>>", into = "BTreeMap<String, String>")]
+#[serde(from = "Option<BTreeMap<String, String>>", into = "BTreeMap<String, String>")]
 pub enum Credentials {
     /// It carried none.
     #[default]
@@ -53,8 +53,8 @@ pub enum Credentials {
     Token,
 }
 
-impl From<Option<BTreeMap<String, serde::de::IgnoredAny>>> for Credentials {
-    fn from(headers: Option<BTreeMap<String, serde::de::IgnoredAny>>) -> Self {
+impl From<Option<BTreeMap<String, String>>> for Credentials {
+    fn from(headers: Option<BTreeMap<String, String>>) -> Self {
         let carries = |name: &String| name.to_ascii_lowercase().ends_with("authorization");
         let token = headers.iter().flat_map(BTreeMap::keys).any(carries);
         if token { Self::Token } else { Self::None }
@@ -71,10 +71,9 @@ impl From<Credentials> for BTreeMap<String, String> {
     }
 }
 
-impl Credentials {
-    fn is_none(&self) -> bool {
-        *self == Self::None
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
+fn is_none(credentials: &Credentials) -> bool {
+    *credentials == Credentials::None
 }
 
 /// What was seen of the handshake, also when the certificate did not convince.

@@ -11,8 +11,5 @@ pub use http::{Credentials, HttpAnswer, HttpProbe, Tls};
 pub use listen::{ListenProbe, Listening, Socket};
 
 /// The facts of this crate that ask the outside world.
-pub static FACTS: &[FactMeta] = &[
-    FactMeta::of::<DnsProbe>(),
-    FactMeta::of::<HttpProbe>(),
-    FactMeta::of::<ListenProbe>(),
-];
+pub static FACTS: &[FactMeta] =
+    &[FactMeta::of::<DnsProbe>(), FactMeta::of::<HttpProbe>(), FactMeta::of::<ListenProbe>()];

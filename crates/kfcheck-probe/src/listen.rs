@@ -57,7 +57,8 @@ impl Fact for ListenProbe {
 
     fn place(&self) -> Option<Place<Vec<Listening>>> {
         let Self { namespace, pod } = self;
-        let command = format!("kubectl exec -n {namespace} {pod} -- cat /proc/net/tcp /proc/net/tcp6");
+        let command =
+            format!("kubectl exec -n {namespace} {pod} -- cat /proc/net/tcp /proc/net/tcp6");
         Some(Place::members("probes/listen", [("namespace", &**namespace), ("pod", pod)], command))
     }
 }

@@ -40,7 +40,8 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
     let mut causes: Vec<_> = roots
         .map(|root| {
             let distance = |other: usize| distances[root][nodes[other]];
-            let mut explained: Vec<_> = all.clone().filter(|&other| explains(root, other)).collect();
+            let mut explained: Vec<_> =
+                all.clone().filter(|&other| explains(root, other)).collect();
             explained.sort_by_key(|&other| (distance(other), failed[other].1.symptom, other));
             let down = |entrance: &&&Resource| {
                 distances[root][graph.node(entrance, Aspect::Serving)] != FAR

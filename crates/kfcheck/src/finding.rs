@@ -46,7 +46,9 @@ impl Display for Resource {
         for c in self.kind.chars() {
             match c {
                 _ if spelled => write!(f, "{c}")?,
-                c if c.is_uppercase() && before.is_lowercase() => write!(f, " {}", c.to_lowercase())?,
+                c if c.is_uppercase() && before.is_lowercase() => {
+                    write!(f, " {}", c.to_lowercase())?;
+                }
                 c => write!(f, "{}", c.to_lowercase())?,
             }
             before = c;

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -169,7 +169,6 @@ pub(crate) struct Joined;
 
 impl Fact for Joined {
     const NAME: &'static str = "path";
-    const TIMEOUT: Duration = Duration::from_mins(1);
     type Value = Path;
 
     async fn fetch(&self, cx: &Cx) -> Result<Path, FactError> {

@@ -7,7 +7,16 @@ use crate::Fault;
 pub struct Place<V> {
     pub(crate) spot: Spot,
     pub(crate) encode: fn(&V) -> Value,
-    pub(crate) decode: fn(Value) -> Result<V, String>,
+    pub(crate) decode: fn(Kept<'_>) -> Result<V, String>,
+}
+
+/// What a bundle has at a place.
+pub(crate) enum Kept<'a> {
+    /// One value.
+    Value(Value),
+    /// Objects, each with its name for people and its JSON text. They are not parsed any further
+    /// than they are read: a cluster prints more than fits into memory as values.
+    Objects(Vec<(String, &'a str)>),
 }
 
 /// A place, whatever is kept there.
@@ -112,6 +121,17 @@ impl<V: Serialize + DeserializeOwned> Place<V> {
         Self::new(At::Members(path, fields.into()), command.into())
     }
 
+    /// A file of text.
+    pub fn text(path: String, command: impl Into<String>) -> Self {
+        Self::new(At::Text(path), command.into())
+    }
+
+    fn new(at: At, command: String) -> Self {
+        Self { spot: Spot { at, command }, encode, decode }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Place<Vec<T>> {
     /// Kubernetes objects of a kind, from whatever files under `kubernetes/`.
     pub fn objects(kind: ObjectKind, selection: Selection) -> Self {
         let mut command = format!("kubectl get {}", kind.resource());
@@ -121,21 +141,31 @@ impl<V: Serialize + DeserializeOwned> Place<V> {
             (None, true) => " -A".to_owned(),
             (_, false) => String::new(),
         };
-        Self::new(At::Objects(kind, selection), command + " -o yaml")
+        let spot = Spot { at: At::Objects(kind, selection), command: command + " -o yaml" };
+        Self { spot, encode, decode: decode_objects }
     }
+}
 
-    /// A file of text.
-    pub fn text(path: String, command: impl Into<String>) -> Self {
-        Self::new(At::Text(path), command.into())
-    }
+fn encode<V: Serialize>(value: &V) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
 
-    fn new(at: At, command: String) -> Self {
-        Self {
-            spot: Spot { at, command },
-            encode: |value| serde_json::to_value(value).unwrap_or_default(),
-            decode: |value| serde_path_to_error::deserialize(value).map_err(|e| e.to_string()),
-        }
-    }
+fn decode<V: DeserializeOwned>(kept: Kept<'_>) -> Result<V, String> {
+    let Kept::Value(value) = kept else { return Err("expected one value".to_owned()) };
+    serde_path_to_error::deserialize(value).map_err(|error| error.to_string())
+}
+
+fn decode_objects<T: DeserializeOwned>(kept: Kept<'_>) -> Result<Vec<T>, String> {
+    let Kept::Objects(objects) = kept else { return Err("expected objects".to_owned()) };
+    let object = |(name, text): (String, &str)| {
+        let mut json = serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let inner = error.inner().to_string();
+            let what = inner.split(" at line ").next().unwrap_or_default();
+            format!("{name}: {}: {what}", error.path())
+        })
+    };
+    objects.into_iter().map(object).collect()
 }
 
 impl Spot {

@@ -11,23 +11,36 @@ pub const REDACTED: &str = "(redacted)";
 static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let patterns = [
         // A header, and what follows the scheme in it.
-        (r"(?i)\b(bearer|basic|negotiate)\s+[a-z0-9._~+/=-]{8,}", "$1 (redacted)"),
+        (r"(?i)\b(bearer|negotiate)\s+[a-z0-9._~+/=-]{8,}", "$1 (redacted)"),
+        (r"\b([Bb]asic)\s+[a-z0-9+/]*[0-9A-Z+/][a-zA-Z0-9+/]{6,}={0,2}", "$1 (redacted)"),
+        // A flag and its value.
+        (r"(?i)(--?[\w-]*(?:password|secret|token|key)[ =])(?:[^\s\-][^\s]*)", "$1(redacted)"),
         (r"(?i)\b((?:set-)?cookie|authorization)(\s*[:=]\s*)[^\s,;(][^\r\n]*", "$1$2(redacted)"),
         // Anything named like one: password=…, "client_secret": "…", --token …, bindPW: ….
         (
-            r#"(?i)\b([\w.-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|private[_-]?key|bindpw)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"',;&}\])]+)"#,
+            r#"(?i)\b([\w.-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|private[_-]?key|bindpw)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"',;&}\])(][^\s"',;&}\])]*)"#,
             "${1}(redacted)",
         ),
-        // A token or a credential, which is no plain word: "no token: permission denied" stays.
+        // A token or a credential; "no token: permission denied" is prose and stays.
         (
-            r#"\b([\w.-]*(?i:token|credentials?)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"',;&}\])]*[0-9A-Z_./+=-][^\s"',;&}\])]*)"#,
+            r#"(?i)\b([\w.-]*(?:token|credentials?)["']?(?:\s*=\s*|\s*:\s*["']|:))("[^"]*"|'[^']*'|[^\s"',;&}\])(][^\s"',;&}\])]*)"#,
+            "${1}(redacted)",
+        ),
+        (
+            r#"\b([\w.-]*(?i:token|credentials?)\s*:\s+)([^\s"',;&}\])]*[0-9A-Z_./+=-][^\s"',;&}\])]*)"#,
             "${1}(redacted)",
         ),
         // A JSON web token, an access token of Google's or an access key of AWS's.
         (r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?", "(redacted)"),
-        (r"\bya29\.[A-Za-z0-9._-]{10,}|\bGOCSPX-[A-Za-z0-9_-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", "(redacted)"),
+        (
+            r"\bya29\.[A-Za-z0-9._-]{10,}|\bGOCSPX-[A-Za-z0-9_-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
+            "(redacted)",
+        ),
         // A private key, and a password in a URL.
-        (r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", "(redacted)"),
+        (
+            r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+            "(redacted)",
+        ),
         (r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]+@", "$1:(redacted)@"),
     ];
     let compile = |(pattern, keep)| Some((Regex::new(pattern).ok()?, keep));
@@ -50,7 +63,7 @@ mod tests {
 
     #[test]
     fn every_pattern_is_a_pattern() {
-        assert_eq!(SECRETS.len(), 8);
+        assert_eq!(SECRETS.len(), 11);
     }
 
     #[test]
@@ -64,9 +77,18 @@ mod tests {
             ("ldap://cn=admin:hunter2@host", "ldap://cn=admin:(redacted)@host"),
             ("key eyJhbGciOi.eyJzdWIiOi.c2ln ends", "key (redacted) ends"),
             ("token: permission denied", "token: permission denied"),
-            ("access_token=abc123def", "access_token=(redacted)"),
+            ("access_token=abcdefghi", "access_token=(redacted)"),
+            (r#"{"access_token":"abcdefgh"}"#, r#"{"access_token":"(redacted)"}"#),
+            ("id_token: abc123def", "id_token: (redacted)"),
+            ("run --token abcd1234EFGH -v", "run --token (redacted) -v"),
+            ("run --password=hunter2 -v", "run --password=(redacted) -v"),
+            ("Basic authentication failed", "Basic authentication failed"),
+            ("Basic dXNlcjpodW50ZXIy", "Basic (redacted)"),
             ("GOCSPX-abcdefghijklmnop", "(redacted)"),
-            ("unable to read file: /etc/envoy/config.json", "unable to read file: /etc/envoy/config.json"),
+            (
+                "unable to read file: /etc/envoy/config.json",
+                "unable to read file: /etc/envoy/config.json",
+            ),
             ("Required JWT token is missing", "Required JWT token is missing"),
         ] {
             assert_eq!(redact(text), clean);

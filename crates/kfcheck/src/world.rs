@@ -206,7 +206,9 @@ impl Cx {
             std::future::ready(answer).boxed()
         } else {
             let cx = Cx { world: self.world.clone(), asker: key.clone() };
-            answer_of(AbortOnDrop(tokio::spawn(fetch(fact, cx))), key.clone()).boxed()
+            // What is worked out from other facts takes as long as they do.
+            let limit = if place.is_some() { F::TIMEOUT } else { Duration::MAX };
+            answer_of(AbortOnDrop(tokio::spawn(fetch(fact, cx, limit))), key.clone()).boxed()
         };
         let flight = flight.shared();
         flights.insert(key.clone(), (flight.clone(), place.map(keep)));
@@ -234,9 +236,9 @@ impl Inner {
 }
 
 /// Asks, in a task of its own: it goes on when whoever asked first gives up.
-async fn fetch<F: Fact>(fact: F, cx: Cx) -> Answer {
+async fn fetch<F: Fact>(fact: F, cx: Cx, limit: Duration) -> Answer {
     emit(&cx, Event::FactStarted(cx.asker.clone()));
-    let answer = within(F::TIMEOUT, fact.fetch(&cx)).await.flatten();
+    let answer = within(limit, fact.fetch(&cx)).await.flatten();
     let answer = answer.map_err(|error| error.blame(&cx.asker));
     emit(&cx, Event::FactDone(cx.asker.clone(), answer.as_ref().err().cloned()));
     Ok(Arc::new(answer?))
@@ -280,9 +282,8 @@ fn replay<V: Send + Sync + 'static>(
 
 fn keep<V: 'static>(place: Place<V>) -> Keep {
     let encode = place.encode;
-    let stored = move |value: &(dyn Any + Send + Sync)| {
-        value.downcast_ref().map(encode).unwrap_or_default()
-    };
+    let stored =
+        move |value: &(dyn Any + Send + Sync)| value.downcast_ref().map(encode).unwrap_or_default();
     (place.spot, Box::new(stored))
 }
 

@@ -1,8 +1,8 @@
 //! Which finding explains which.
 
 use kfcheck::{
-    Check, Cx, FactError, Findings, Path, Resource, Runner, Stretch, World,
-    async_trait, causes, check,
+    Check, Cx, FactError, Findings, Path, Resource, Runner, Stretch, World, async_trait, causes,
+    check,
 };
 
 fn thing(name: &str) -> Resource {
@@ -73,8 +73,7 @@ async fn what_is_below_explains_what_does_not_answer_above() {
 #[tokio::test]
 async fn a_balancer_that_is_set_up_wrong_is_no_symptom_of_its_health_check() {
     let roots = roots(&[("symptom", "balancer"), ("fail", "balancer"), ("fail", "health check")]);
-    let expected =
-        ["balancer explains [balancer], down", "health check explains [balancer], down"];
+    let expected = ["balancer explains [balancer], down", "health check explains [balancer], down"];
     assert_eq!(roots.await, expected);
 }
 

@@ -154,7 +154,7 @@ impl Fact for Queued {
 
     async fn fetch(&self, cx: &Cx) -> Result<(), FactError> {
         let connections = cx.client::<Semaphore>()?;
-        let _connection = connections.acquire().await.unwrap();
+        let _connection = connections.acquire().await;
         tokio::time::sleep(Duration::from_secs(self.seconds)).await;
         Ok(())
     }

@@ -64,7 +64,8 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
 
 fn find<'a>(providers: &'a [Provider], name: &str) -> Result<&'a Provider, String> {
     let found = providers.iter().find(|provider| provider.name == name);
-    found.ok_or_else(|| format!("this program was built without {name}; build it with that feature"))
+    found
+        .ok_or_else(|| format!("this program was built without {name}; build it with that feature"))
 }
 
 fn later(name: &str) -> String {

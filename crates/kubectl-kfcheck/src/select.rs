@@ -21,7 +21,8 @@ pub(crate) fn select(
         }
     }
     let (wanted_set, skipped_set) = (globs(wanted)?, globs(skipped)?);
-    let chosen = |id: &str| (wanted.is_empty() || wanted_set.is_match(id)) && !skipped_set.is_match(id);
+    let chosen =
+        |id: &str| (wanted.is_empty() || wanted_set.is_match(id)) && !skipped_set.is_match(id);
     let selected: Vec<_> = checks.iter().copied().filter(|check| chosen(check.meta().id)).collect();
     if selected.is_empty() {
         return Err("no check is left to run; --skip leaves out all that --check names".to_owned());
@@ -41,15 +42,14 @@ fn globs(patterns: &[String]) -> Result<GlobSet, String> {
 /// The page of a check.
 pub(crate) fn explain(providers: &[Provider], id: &str) -> Result<String, String> {
     let all = metas(providers);
-    match all.iter().find(|meta| meta.id == id) {
-        Some(meta) => Ok(meta.page()),
-        None => {
-            let ids: Vec<_> = all.iter().map(|meta| meta.id).collect();
-            Err(format!(
-                "no check is called '{id}'{}; `kubectl kfcheck checks` lists them all",
-                similar(&ids, id)
-            ))
-        }
+    if let Some(meta) = all.iter().find(|meta| meta.id == id) {
+        Ok(meta.page())
+    } else {
+        let ids: Vec<_> = all.iter().map(|meta| meta.id).collect();
+        Err(format!(
+            "no check is called '{id}'{}; `kubectl kfcheck checks` lists them all",
+            similar(&ids, id)
+        ))
     }
 }
 

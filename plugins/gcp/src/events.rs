@@ -98,7 +98,9 @@ impl Complaint {
             Self::Secret(quoted("secret"))
         } else if lower.contains("resourcenotready") || lower.contains("is not ready") {
             Self::NotReady
-        } else if lower.contains("required '") && lower.contains("permission") || lower.contains("forbidden") {
+        } else if lower.contains("required '") && lower.contains("permission")
+            || lower.contains("forbidden")
+        {
             Self::Denied
         } else {
             Self::Other
@@ -161,7 +163,10 @@ mod tests {
                 "Error syncing to GCP: googleapi: Error 400: The resource 'projects/p/global/backendServices/x' is not ready, resourceNotReady",
                 Complaint::NotReady,
             ),
-            ("could not initialize: secret \"tls\" does not exist", Complaint::Secret("tls".into())),
+            (
+                "could not initialize: secret \"tls\" does not exist",
+                Complaint::Secret("tls".into()),
+            ),
             ("something new", Complaint::Other),
         ] {
             assert_eq!(Complaint::of(message), about, "{message}");

@@ -33,7 +33,11 @@ pub(crate) struct Wrong {
 
 /// Compares what a health check asks with what the pods serve; nothing is wrong, or nothing can be
 /// told, where the pods say nothing about it.
-pub(crate) fn examine(used: &BackendInUse, check: &HealthCheck, pods: &[Arc<Pod>]) -> Option<Wrong> {
+pub(crate) fn examine(
+    used: &BackendInUse,
+    check: &HealthCheck,
+    pods: &[Arc<Pod>],
+) -> Option<Wrong> {
     let pod = pods.first()?;
     let BackendInUse { backend, service, service_port, .. } = used;
     let (ports, name) = (&service.spec.ports, &service.metadata.name);
@@ -44,12 +48,16 @@ pub(crate) fn examine(used: &BackendInUse, check: &HealthCheck, pods: &[Arc<Pod>
         None => backend.port?,
     };
     // That all of it stands for a port that is gone is another check's to say.
-    if !by_pod && backend.node_port() == Some(asked) && !ports.iter().any(|p| p.node_port == Some(asked)) {
+    if !by_pod
+        && backend.node_port() == Some(asked)
+        && !ports.iter().any(|p| p.node_port == Some(asked))
+    {
         return None;
     }
     let on_pod = if by_pod {
         let declared = pod.spec.containers.iter().flat_map(|c| &c.ports).map(|p| p.container_port);
-        let known: BTreeSet<_> = ports.iter().filter_map(|port| port.on(pod)).chain(declared).collect();
+        let known: BTreeSet<_> =
+            ports.iter().filter_map(|port| port.on(pod)).chain(declared).collect();
         let probed = pod.http_probes().any(|(port, _)| port == asked);
         (known.contains(&asked) || probed).then_some(asked)
     } else {
@@ -263,17 +271,14 @@ async fn policies_first(cx: &Cx, network: &Network) -> bool {
     };
     let order = networks.iter().flat_map(|all| all.iter()).find(ours);
     order.is_some_and(|order| {
-        order.network_firewall_policy_enforcement_order.as_deref() == Some("BEFORE_CLASSIC_FIREWALL")
+        order.network_firewall_policy_enforcement_order.as_deref()
+            == Some("BEFORE_CLASSIC_FIREWALL")
     })
 }
 
 /// Where health checks and requests come from. Load balancers that are made of Envoy send requests
 /// from a subnetwork of their own as well.
-async fn sources(
-    cx: &Cx,
-    used: &BackendInUse,
-    network: &Network,
-) -> Result<Vec<IpNet>, FactError> {
+async fn sources(cx: &Cx, used: &BackendInUse, network: &Network) -> Result<Vec<IpNet>, FactError> {
     let mut sources: Vec<IpNet> = PROBERS.iter().filter_map(|range| range.parse().ok()).collect();
     let Some(region) = &used.backend.region else { return Ok(sources) };
     for subnetwork in cx.get(Subnetworks).await?.iter() {

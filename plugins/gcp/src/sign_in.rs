@@ -43,17 +43,22 @@ impl Fact for IapExpected {
         }
         // Kubeflow's first proxy does nothing but check these tokens.
         if service.spec.selector.get("service").map(String::as_str) == Some("envoy") {
-            return Ok(Some(format!("the proxy behind Service {} checks its tokens", self.service)));
+            return Ok(Some(format!(
+                "the proxy behind Service {} checks its tokens",
+                self.service
+            )));
         }
         // A cluster has one of the two kinds, or neither.
         let policies = cx.get(within::<Policy>(&self.namespace)).await;
-        let old = policies.iter().flat_map(|all| all.iter()).find(|policy| {
-            policy.spec.origins.iter().any(|origin| origin.jwt.issuer == ISSUER)
-        });
+        let old = policies
+            .iter()
+            .flat_map(|all| all.iter())
+            .find(|policy| policy.spec.origins.iter().any(|origin| origin.jwt.issuer == ISSUER));
         let rules = cx.get(within::<RequestAuthentication>(&self.namespace)).await;
-        let new = rules.iter().flat_map(|all| all.iter()).find(|rule| {
-            rule.spec.jwt_rules.iter().any(|rule| rule.issuer == ISSUER)
-        });
+        let new = rules
+            .iter()
+            .flat_map(|all| all.iter())
+            .find(|rule| rule.spec.jwt_rules.iter().any(|rule| rule.issuer == ISSUER));
         let old = old.map(|policy| format!("Policy {} asks for its tokens", policy.metadata.name));
         let new = new.map(|rule| {
             format!("RequestAuthentication {} asks for its tokens", rule.metadata.name)

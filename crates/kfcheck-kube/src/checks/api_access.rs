@@ -47,16 +47,13 @@ impl Check for ApiAccess {
                     let wrong = login.iter().any(|word| detail.contains(word));
                     *if wrong { &mut refused } else { &mut silent } = Some(detail);
                 }
-                Recorded::Known(Fault::TimedOut(_)) | Recorded::Other(_) => (),
-                Recorded::Known(_) => (),
+                Recorded::Known(_) | Recorded::Other(_) => (),
             }
         }
         if let Some(detail) = refused {
-            out.fail(&subject, "does not take the credentials in use").evidence("says", detail).fix(
-                Risk::None,
-                "shows who the API server takes you for",
-                "kubectl auth whoami",
-            );
+            out.fail(&subject, "does not take the credentials in use")
+                .evidence("says", detail)
+                .fix(Risk::None, "shows who the API server takes you for", "kubectl auth whoami");
         } else if let Some(detail) = silent {
             out.fail(&subject, "does not answer").evidence("says", detail).fix(
                 Risk::None,

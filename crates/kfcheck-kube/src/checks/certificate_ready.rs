@@ -3,9 +3,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::{Timestamp, ToSpan};
 use kfcheck::{Check, Cx, FactError, Findings, Now, Risk, async_trait, check};
 
-use crate::{
-    Certificate, EntranceIngresses, Gateway, Secret, covers, find, on_path, pem, within,
-};
+use crate::{Certificate, EntranceIngresses, Gateway, Secret, covers, find, on_path, pem, within};
 
 check! {
     /// ## What it checks
@@ -104,13 +102,22 @@ async fn examine(
     let concern = now.checked_add(CONCERN.hours()).unwrap_or(now);
     match (end, missing) {
         (Some(end), _) if end <= now => {
-            out.fail(certificate, format!("ended {end}")).fix(Risk::None, "shows why it was not renewed", show);
+            out.fail(certificate, format!("ended {end}")).fix(
+                Risk::None,
+                "shows why it was not renewed",
+                show,
+            );
         }
         (_, Some(host)) => {
-            out.fail(certificate, format!("is not for {host}")).evidence("is for", names.join(", "));
+            out.fail(certificate, format!("is not for {host}"))
+                .evidence("is for", names.join(", "));
         }
         (Some(end), None) if end <= concern => {
-            out.warn(certificate, format!("ends {end}")).fix(Risk::None, "shows when it is renewed", show);
+            out.warn(certificate, format!("ends {end}")).fix(
+                Risk::None,
+                "shows when it is renewed",
+                show,
+            );
         }
         _ => out.ok(certificate),
     }

@@ -27,23 +27,24 @@ impl Check for GatewaySelector {
         let found = cx.get(on_path::<Gateway>()).await?;
         let gateways = found.seen(out);
         let fronts = cx.get(FrontServices).await?;
+        if gateways.is_empty() {
+            return Ok(());
+        }
+        // A Gateway selects pods of whatever namespace; these are where gateways are.
         let mut namespaces: BTreeSet<&str> =
             fronts.iter().map(|service| service.metadata.namespace()).collect();
         namespaces.insert("istio-system");
+        namespaces.extend(gateways.iter().map(|gateway| gateway.metadata.namespace()));
         let mut pods: Vec<Arc<Pod>> = Vec::new();
         for namespace in &namespaces {
-            pods.extend(cx.get(within::<Pod>(namespace)).await?.iter().cloned());
+            let here = cx.get(within::<Pod>(namespace)).await?;
+            pods.extend(here.iter().filter(|pod| !pod.is_over()).cloned());
         }
         for gateway in gateways {
-            let own = gateway.metadata.namespace();
-            if !namespaces.contains(own) {
-                pods.extend(cx.get(within::<Pod>(own)).await?.iter().cloned());
-            }
             let selector = &gateway.spec.selector;
             // Without a selector it is for every gateway.
-            let matches = |pod: &&Arc<Pod>| {
-                selector.is_empty() || selects(selector, &pod.metadata.labels)
-            };
+            let matches =
+                |pod: &&Arc<Pod>| selector.is_empty() || selects(selector, &pod.metadata.labels);
             let matching: Vec<_> = pods.iter().filter(matches).collect();
             if matching.iter().any(|pod| pod.is_ready()) {
                 out.ok(&**gateway);

@@ -27,8 +27,8 @@ impl Check for ImagePull {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let workloads = cx.get(Workloads).await?;
         for group in workloads.seen(out) {
-            let statuses = group.pods.iter().flat_map(|pod| pod.statuses());
-            let Some((status, says)) = statuses.filter_map(waits_for_image).next() else {
+            let mut statuses = group.pods.iter().flat_map(|pod| pod.statuses());
+            let Some((status, says)) = statuses.find_map(waits_for_image) else {
                 if !group.pods.is_empty() {
                     out.ok(&group.resource);
                 }
@@ -93,7 +93,15 @@ impl Trouble {
             Self::Network
         } else if any(&["manifest unknown", "not found", "invalidimagename", "invalid reference"]) {
             Self::Missing
-        } else if any(&["unauthorized", "forbidden", "denied", "authentication required", "no basic auth", " 401", " 403"]) {
+        } else if any(&[
+            "unauthorized",
+            "forbidden",
+            "denied",
+            "authentication required",
+            "no basic auth",
+            " 401",
+            " 403",
+        ]) {
             Self::Refused
         } else {
             Self::Unsaid
@@ -116,7 +124,9 @@ fn remedy(trouble: Trouble, group: &PodGroup, namespace: &str) -> (&'static str,
     match trouble {
         Trouble::Refused => (
             "shows the pull secrets that the pod has",
-            format!("kubectl get pod -n {namespace} {pod} -o jsonpath='{{.spec.imagePullSecrets}}'"),
+            format!(
+                "kubectl get pod -n {namespace} {pod} -o jsonpath='{{.spec.imagePullSecrets}}'"
+            ),
         ),
         _ => ("shows every attempt", group.show()),
     }

@@ -33,8 +33,7 @@ impl Check for ServerBindsLocalhost {
             let ports = ports_in_use(cx, service).await?;
             for pod in pods.iter().filter(|pod| service.selects(pod) && pod.is_ready()) {
                 let (namespace, name) = (pod.metadata.namespace(), &pod.metadata.name);
-                let probe =
-                    ListenProbe { namespace: namespace.to_owned(), pod: name.clone() };
+                let probe = ListenProbe { namespace: namespace.to_owned(), pod: name.clone() };
                 let listening = match cx.get(probe).await {
                     Ok(listening) => listening,
                     Err(error) => {

@@ -86,13 +86,16 @@ async fn examine(
         for pod in pods.iter().flat_map(|pods| pods.iter()).filter(|pod| service.selects(pod)) {
             out.depends(&*service, pod.workload());
         }
-        out.symptom(subject, format!("asks Service {namespace}/{name}, which has no ready endpoint"))
-            .evidence("webhook", &webhook.name)
-            .fix(
-                Risk::None,
-                "shows the pods that should answer",
-                format!("kubectl get pods -n {namespace} -l {}", service.selector()),
-            );
+        out.symptom(
+            subject,
+            format!("asks Service {namespace}/{name}, which has no ready endpoint"),
+        )
+        .evidence("webhook", &webhook.name)
+        .fix(
+            Risk::None,
+            "shows the pods that should answer",
+            format!("kubectl get pods -n {namespace} -l {}", service.selector()),
+        );
     }
     if healthy {
         out.ok(subject);

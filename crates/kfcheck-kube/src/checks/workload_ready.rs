@@ -29,8 +29,11 @@ impl Check for WorkloadReady {
             let wanted = group.deployment.as_ref().map_or(all, |d| d.replicas() as usize);
             if wanted == 0 && all == 0 {
                 if group.is_vital {
-                    out.warn(&group.resource, "is scaled to 0, so nothing runs")
-                        .fix(Risk::None, "starts one pod", scale(group));
+                    out.warn(&group.resource, "is scaled to 0, so nothing runs").fix(
+                        Risk::None,
+                        "starts one pod",
+                        scale(group),
+                    );
                 }
                 continue;
             }
@@ -63,9 +66,8 @@ struct Reason {
 
 /// Why `pod` doesn't get ready by itself. One that is about to start is not stuck.
 fn stuck(pod: &Pod) -> Option<Reason> {
-    let failed = |kind: &str| {
-        pod.status.conditions.iter().find(|c| c.kind == kind && c.status == "False")
-    };
+    let failed =
+        |kind: &str| pod.status.conditions.iter().find(|c| c.kind == kind && c.status == "False");
     if let Some(condition) = failed("PodScheduled") {
         return Some(Reason { says: redact(&condition.says()).into_owned(), container: None });
     }

@@ -75,14 +75,7 @@ pub struct VirtualService {
     pub spec: VirtualServiceSpec,
 }
 
-object!(
-    VirtualService,
-    ["networking.istio.io"],
-    "v1",
-    "virtualservices",
-    "VirtualService",
-    true
-);
+object!(VirtualService, ["networking.istio.io"], "v1", "virtualservices", "VirtualService", true);
 
 /// What a VirtualService asks for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

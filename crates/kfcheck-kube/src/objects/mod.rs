@@ -206,7 +206,9 @@ fn without_secrets<'de, D: Deserializer<'de>>(
     let all: Option<BTreeMap<String, String>> = Option::deserialize(from)?;
     let mut all = all.unwrap_or_default();
     all.remove("kubectl.kubernetes.io/last-applied-configuration");
-    all.values_mut().for_each(|value| *value = redact(value).into_owned());
+    for value in all.values_mut() {
+        *value = redact(value).into_owned();
+    }
     Ok(all)
 }
 

@@ -83,14 +83,14 @@ pub(super) fn is_yaml(name: &str) -> bool {
 }
 
 /// The first document of a text; nothing at all is null.
-///
-/// Without aliases there is no more in it than its size says, and the parser's own limits, made for
-/// configuration, are below what a cluster prints.
-pub(super) fn parse_yaml(text: &str) -> Result<Value, String> {
+fn parse_yaml(text: &str) -> Result<Value, String> {
     Ok(parse_all_yaml(text)?.into_iter().next().unwrap_or_default())
 }
 
 /// The documents of a text.
+///
+/// Without aliases there is no more in it than its size says, and the parser's own limits, made for
+/// configuration, are below what a cluster prints.
 pub(super) fn parse_all_yaml(text: &str) -> Result<Vec<Value>, String> {
     let size = text.len().max(1000);
     // YAML 1.2, which Kubernetes' own printer respects: `y` and `on` are words.

@@ -4,6 +4,7 @@ mod archive;
 mod file;
 mod manifest;
 mod write;
+mod yaml;
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     Fault, ObjectKind, Selection,
-    place::{At, Spot},
+    place::{At, Kept, Spot},
 };
 
 use file::File;
@@ -140,15 +141,17 @@ impl Bundle {
     pub(crate) fn read<V>(
         &self,
         spot: &Spot,
-        decode: fn(Value) -> Result<V, String>,
+        decode: fn(Kept<'_>) -> Result<V, String>,
     ) -> Result<V, Fault> {
         let malformed = |detail| Fault::Malformed { file: spot.address(), detail };
         let found = match &spot.at {
-            At::File(path) => self.file(path)?.cloned(),
-            At::Entry(path, name) => self.file(path)?.and_then(|all| all.get(name)).cloned(),
-            At::Members(path, fields) => self.members(path, fields)?,
-            At::Objects(kind, selection) => self.objects(kind, selection)?,
-            At::Text(path) => self.text(path)?.map(Value::from),
+            At::File(path) => self.file(path)?.cloned().map(Kept::Value),
+            At::Entry(path, name) => {
+                self.file(path)?.and_then(|all| all.get(name)).cloned().map(Kept::Value)
+            }
+            At::Members(path, fields) => self.members(path, fields)?.map(Kept::Value),
+            At::Objects(kind, selection) => self.objects(kind, selection)?.map(Kept::Objects),
+            At::Text(path) => self.text(path)?.map(|text| Kept::Value(text.into())),
         };
         let found = found.ok_or_else(|| self.recorded(spot).unwrap_or_else(|| spot.empty()))?;
         decode(found).map_err(malformed)
@@ -193,7 +196,7 @@ impl Bundle {
                     None => text == value,
                 },
                 None | Some(Value::Null) => value.is_empty(),
-                Some(other) => other.to_string() == *value,
+                Some(other) => other.to_string().as_str() == value,
             })
         };
         let found: Vec<_> = all.iter().filter(|member| has(member)).cloned().collect();
@@ -201,9 +204,13 @@ impl Bundle {
     }
 
     /// Objects of a kind; nothing where no file speaks of the kind.
-    fn objects(&self, kind: &ObjectKind, selection: &Selection) -> Result<Option<Value>, Fault> {
+    fn objects(
+        &self,
+        kind: &ObjectKind,
+        selection: &Selection,
+    ) -> Result<Option<Vec<(String, &str)>>, Fault> {
         let manifests = self.manifests.get_or_init(|| Manifests::read(&self.files));
-        manifests.as_ref().map_err(Clone::clone)?.objects(kind, selection)
+        Ok(manifests.as_ref().map_err(Clone::clone)?.objects(kind, selection))
     }
 
     fn text(&self, path: &str) -> Result<Option<String>, Fault> {

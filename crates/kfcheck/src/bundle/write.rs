@@ -60,20 +60,20 @@ impl Bundle {
             }
             (At::Entry(_, name), Ok(value)) => self.put_entry(&file, name, value),
             (At::File(_) | At::Text(_), Ok(value)) => self.put_file(&file, value),
-            (At::Members(..), Ok(members)) => self.put_members(&file, members, |all| all),
+            (At::Members(..), Ok(members)) => self.put_members(&file, &members, |all| all),
             (At::Objects(kind, _), Ok(mut items)) => {
                 for object in items.as_array_mut().into_iter().flatten() {
                     object["apiVersion"] = kind.api_version().into();
                     object["kind"] = kind.kind.into();
                 }
                 let list = |items| json!({ "apiVersion": "v1", "kind": "List", "items": items });
-                self.put_members(&file, items, list);
+                self.put_members(&file, &items, list);
             }
         }
     }
 
     /// Adds members to a list that several answers share, each member once.
-    fn put_members(&mut self, file: &str, members: Value, wrap: fn(Value) -> Value) {
+    fn put_members(&mut self, file: &str, members: &Value, wrap: fn(Value) -> Value) {
         let content = self.content(file);
         let there = content.get("items").unwrap_or(&content).as_array().cloned();
         let mut all = there.unwrap_or_default();

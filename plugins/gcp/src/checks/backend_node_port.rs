@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
 
 use crate::{BackendInUse, BackendsInUse};
@@ -23,8 +25,12 @@ check! {
 #[async_trait]
 impl Check for BackendNodePort {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let mut seen = BTreeSet::new();
         for used in cx.get(BackendsInUse).await?.iter() {
             let BackendInUse { backend, service, service_port, .. } = used;
+            if !seen.insert(&backend.name) {
+                continue;
+            }
             let Some(port) = backend.node_port().filter(|_| !backend.reaches_pods()) else {
                 continue;
             };
@@ -34,14 +40,17 @@ impl Check for BackendNodePort {
                 continue;
             }
             let (namespace, name) = (service.metadata.namespace(), &service.metadata.name);
-            let message = format!("stands for node port {port}, which Service {name} does not have");
+            let message =
+                format!("stands for node port {port}, which Service {name} does not have");
             let finding = out.fail(backend, message);
             let now = service.spec.ports.iter().filter_map(|p| Some((p.port, p.node_port?)));
             let now: Vec<_> = now.map(|(port, node)| format!("{port} is at {node}")).collect();
             finding.evidence("now", if now.is_empty() { "none".into() } else { now.join(", ") });
             let ports = &service.spec.ports;
-            let meant = service_port.as_ref().and_then(|p| ports.iter().position(|q| q.port == p.port));
-            if let Some(at) = meant {
+            let meant =
+                service_port.as_ref().and_then(|p| ports.iter().position(|q| q.port == p.port));
+            // Any other type of Service can't have one.
+            if let (Some(at), "NodePort" | "LoadBalancer") = (meant, &*service.spec.kind) {
                 let patch = serde_json::json!([
                     { "op": "add", "path": format!("/spec/ports/{at}/nodePort"), "value": port }
                 ]);

@@ -52,9 +52,12 @@ impl Check for BackendProtocol {
             let speaks = backend.protocol.to_uppercase();
             let tls = |protocol: &str| ["HTTPS", "HTTP2"].contains(&protocol);
             let (right, because) = match (served, asked) {
-                (Some((served, because)), _) if tls(served) != tls(&speaks) => (served.to_owned(), because),
+                (Some((served, because)), _) if tls(served) != tls(&speaks) => {
+                    (served.to_owned(), because)
+                }
                 (None, Some(asked)) if tls(&asked) != tls(&speaks) => {
-                    let because = format!("the annotation of Service {} says {asked}", service.metadata.name);
+                    let because =
+                        format!("the annotation of Service {} says {asked}", service.metadata.name);
                     (asked, because)
                 }
                 _ => {
@@ -102,7 +105,9 @@ fn served(pod: &Pod, port: &ServicePort) -> Option<(&'static str, String)> {
     let ports = pod.spec.containers.iter().flat_map(|container| &container.ports);
     let named = ports.filter(|p| p.container_port == number).filter_map(|p| p.name.as_deref());
     let names: Vec<_> = named.chain(port.name.as_deref()).collect();
-    let is = |what: &str| names.iter().any(|name| *name == what || name.starts_with(&format!("{what}-")));
+    let is = |what: &str| {
+        names.iter().any(|name| *name == what || name.starts_with(&format!("{what}-")))
+    };
     let protocol = match (is("https"), is("http") || is("http2")) {
         (true, false) => "HTTPS",
         (false, true) => "HTTP",

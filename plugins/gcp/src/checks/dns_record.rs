@@ -80,7 +80,11 @@ async fn examine(cx: &Cx, ingress: &Ingress, host: &str, out: &mut Findings) {
     }
     out.fail(&subject, format!("leads to {}, not to the load balancer", found.join(", ")))
         .evidence("should be", ours.join(", "))
-        .fix(Risk::None, "asks again; the record is to be changed where it is kept", format!("dig +short {host}"));
+        .fix(
+            Risk::None,
+            "asks again; the record is to be changed where it is kept",
+            format!("dig +short {host}"),
+        );
 }
 
 /// Whether a request to the host ends at Google's sign-in, by whatever way.

@@ -63,7 +63,10 @@ impl Check for HealthCheckLogging {
                 for result in results.iter().take(QUOTED) {
                     let port = result.target_port.map(|port| format!(":{port}"));
                     let (ip, port) = (&result.ip_address, port.unwrap_or_default());
-                    let text = format!("{ip}{port}{} → {}", result.probe_request, result.probe_result_text);
+                    let text = format!(
+                        "{ip}{port}{} → {}",
+                        result.probe_request, result.probe_result_text
+                    );
                     finding.evidence("log", text);
                 }
             }

@@ -47,7 +47,8 @@ impl Check for HealthCheckStatusCode {
                 let Some(entries) = out.known(check, cx.get(LogEntries).await) else { continue };
                 let endpoints: Vec<_> = GroupHealth::endpoints(&health).collect();
                 let about = |result: &crate::ProbeResult| {
-                    let here = |ip: &str| endpoints.iter().any(|endpoint| endpoint.ip_address == ip);
+                    let here =
+                        |ip: &str| endpoints.iter().any(|endpoint| endpoint.ip_address == ip);
                     here(&result.ip_address) || here(&result.target_ip)
                 };
                 let results = LogEntry::probes(&entries, about);

@@ -45,20 +45,29 @@ impl Check for IapEnabled {
                     Some(region) => format!("--region {}", region.name()),
                     None => "--global".to_owned(),
                 };
-                out.fail(backend, "has Identity-Aware Proxy off").manner().evidence("because", because).fix(
-                    Risk::None,
-                    "turns it on with a client that Google manages; name your own with \
+                out.fail(backend, "has Identity-Aware Proxy off")
+                    .manner()
+                    .evidence("because", because)
+                    .fix(
+                        Risk::None,
+                        "turns it on with a client that Google manages; name your own with \
                      oauth2-client-id and oauth2-client-secret",
-                    format!("gcloud compute backend-services update {} {scope} --iap=enabled", backend.name),
-                );
+                        format!(
+                            "gcloud compute backend-services update {} {scope} --iap=enabled",
+                            backend.name
+                        ),
+                    );
                 continue;
             }
             match (&client, iap.oauth2_client_id.filter(|id| !id.is_empty())) {
                 (Some(secret), Some(used)) if *secret != used => {
-                    out.fail(backend, "signs users in with another OAuth client than the Secret names")
-                        .manner()
-                        .evidence("uses", used)
-                        .evidence("Secret has", secret);
+                    out.fail(
+                        backend,
+                        "signs users in with another OAuth client than the Secret names",
+                    )
+                    .manner()
+                    .evidence("uses", used)
+                    .evidence("Secret has", secret);
                 }
                 _ => out.ok(backend),
             }
@@ -108,11 +117,15 @@ async fn examine_secret(
         if lacks.is_empty() {
             out.ok(&**config);
         } else {
-            out.fail(&**config, format!("names Secret {name}, which lacks {}", lacks.join(" and ")))
-                .fix(Risk::None, "shows what is in it", show);
+            out.fail(
+                &**config,
+                format!("names Secret {name}, which lacks {}", lacks.join(" and ")),
+            )
+            .fix(Risk::None, "shows what is in it", show);
         }
         // What was cut out of a bundle can't be compared.
-        let id = secret.public("client_id").filter(|id| id.ends_with(".apps.googleusercontent.com"));
+        let id =
+            secret.public("client_id").filter(|id| id.ends_with(".apps.googleusercontent.com"));
         client = client.or(id.map(str::to_owned));
     }
     Ok(client)

@@ -72,7 +72,8 @@ async fn judge<'a>(
         let error = answer.error.as_deref().or(tls.and_then(|tls| tls.error.as_deref()));
         let error = error.unwrap_or("no answer");
         let lower = error.to_lowercase();
-        let what = if lower.contains("tls") || lower.contains("handshake") || lower.contains("ssl") {
+        let what = if lower.contains("tls") || lower.contains("handshake") || lower.contains("ssl")
+        {
             "does not complete a TLS handshake"
         } else {
             "does not answer"
@@ -114,15 +115,21 @@ async fn judge_redirect<'a>(
             return Ok(None);
         }
         let finding = out.symptom(subject, "does not lead to Google's sign-in");
-        finding.evidence("leads to", format!("{}://{}{}", url.scheme(), url.authority(), url.path()));
+        finding
+            .evidence("leads to", format!("{}://{}{}", url.scheme(), url.authority(), url.path()));
         return Ok(Some(finding));
     }
-    let asked = url.query_pairs().find(|(name, _)| name == "client_id").map(|(_, id)| id.into_owned());
+    let asked =
+        url.query_pairs().find(|(name, _)| name == "client_id").map(|(_, id)| id.into_owned());
     let used = cx.get(BackendsInUse).await?;
-    let right: Vec<_> =
-        used.iter().filter_map(|used| used.backend.iap.as_ref()?.oauth2_client_id.clone()).collect();
+    let right: Vec<_> = used
+        .iter()
+        .filter_map(|used| used.backend.iap.as_ref()?.oauth2_client_id.clone())
+        .collect();
     match asked {
-        Some(asked) if !right.is_empty() && !right.iter().any(|id| id.is_empty() || *id == asked) => {
+        Some(asked)
+            if !right.is_empty() && !right.iter().any(|id| id.is_empty() || *id == asked) =>
+        {
             let finding = out.symptom(subject, "signs in with another OAuth client");
             finding.evidence("client", asked).evidence("right is", right.join(", "));
             Ok(Some(finding))

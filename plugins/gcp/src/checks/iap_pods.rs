@@ -47,7 +47,8 @@ impl Check for IapPods {
             let sets = cx.get(within::<StatefulSet>(namespace)).await;
             let sets = sets.iter().flat_map(|all| all.iter());
             helpers.extend(sets.map(|set| ((&**set).into(), set.0.clone())));
-            helpers.retain(|(resource, _)| HELPERS.iter().any(|name| resource.name.ends_with(name)));
+            helpers
+                .retain(|(resource, _)| HELPERS.iter().any(|name| resource.name.ends_with(name)));
             if helpers.is_empty() {
                 continue;
             }
@@ -77,7 +78,8 @@ async fn examine(
         );
         return;
     }
-    let ours: Vec<_> = pods.iter().filter(|pod| pod.workload() == *subject && !pod.is_over()).collect();
+    let ours: Vec<_> =
+        pods.iter().filter(|pod| pod.workload() == *subject && !pod.is_over()).collect();
     let complaint = last_complaint(cx, &ours).await;
     if ours.iter().any(|pod| pod.is_ready()) {
         match complaint {

@@ -76,7 +76,9 @@ fn examine_annotation(
         finding.fix(
             Risk::None,
             "attaches the one for its host",
-            format!("kubectl annotate ingress {name} -n {namespace} --overwrite {ANNOTATION}={names}"),
+            format!(
+                "kubectl annotate ingress {name} -n {namespace} --overwrite {ANNOTATION}={names}"
+            ),
         );
     }
 }

@@ -46,9 +46,9 @@ impl Check for NegEndpoints {
                     all.insert(at);
                 }
             }
-            let ours = groups.iter().filter(|group| {
-                backend.backends.iter().any(|b| b.group.same(&group.self_link))
-            });
+            let ours = groups
+                .iter()
+                .filter(|group| backend.backends.iter().any(|b| b.group.same(&group.self_link)));
             let by_name: BTreeMap<&str, _> = ours.map(|group| (&*group.name, group)).collect();
             for (name, group) in by_name {
                 let zone = group.zone.name().to_owned();

@@ -1,7 +1,9 @@
 use kfcheck::{Check, Cx, FactError, Findings, async_trait, check};
 use kfcheck_kube::FrontServices;
 
-use crate::{BackendHealth, BackendsInUse, GceIngresses, GroupHealth, Health, NegAnnotation, OurCluster};
+use crate::{
+    BackendHealth, BackendsInUse, GceIngresses, GroupHealth, Health, NegAnnotation, OurCluster,
+};
 
 check! {
     /// ## What it checks
@@ -39,7 +41,10 @@ impl Check for NegNeedsVpcNative {
             }
             let message = "asks for network endpoint groups, and the cluster is routes-based";
             out.fail(&**service, message)
-                .evidence("cluster", format!("{} has no ipAllocationPolicy.useIpAliases", cluster.name))
+                .evidence(
+                    "cluster",
+                    format!("{} has no ipAllocationPolicy.useIpAliases", cluster.name),
+                )
                 .fix(
                     kfcheck::Risk::None,
                     "goes back to node ports",

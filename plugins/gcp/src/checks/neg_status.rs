@@ -57,7 +57,10 @@ async fn examine(cx: &Cx, service: &Service, status: &NegStatus, out: &mut Findi
     let Some(objects) = out.known(service, objects) else { return };
     for name in status.network_endpoint_groups.values() {
         let Some(object) = objects.iter().find(|object| object.metadata.name == *name) else {
-            out.unbuilt(service, format!("names network endpoint group {name}, which is not there"));
+            out.unbuilt(
+                service,
+                format!("names network endpoint group {name}, which is not there"),
+            );
             continue;
         };
         let conditions = object.status.conditions.iter();

@@ -177,11 +177,7 @@ impl Network {
             "" => project,
             owner => owner,
         };
-        Self {
-            shared: owner != project,
-            name: link.name().to_owned(),
-            project: owner.to_owned(),
-        }
+        Self { shared: owner != project, name: link.name().to_owned(), project: owner.to_owned() }
     }
 }
 

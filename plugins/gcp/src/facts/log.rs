@@ -52,7 +52,11 @@ impl ProbeResult {
     pub fn status(&self) -> Option<u16> {
         let rest = self.probe_result_text.split("HTTP response:").nth(1)?;
         let digits = |c: char| c.is_ascii_digit();
-        let text: String = rest.chars().skip_while(|c| !digits(*c) && *c != ',').take_while(|c| digits(*c)).collect();
+        let text: String = rest
+            .chars()
+            .skip_while(|c| !digits(*c) && *c != ',')
+            .take_while(|c| digits(*c))
+            .collect();
         text.parse().ok()
     }
 }
@@ -64,8 +68,11 @@ impl LogEntry {
         let mut entries: Vec<_> = all.iter().filter(|entry| probe(entry)).collect();
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.timestamp));
         let mut seen = std::collections::BTreeSet::new();
-        let results = entries.into_iter().filter_map(|e| e.json_payload.health_check_probe_result.as_ref());
-        results.filter(|result| about(result) && seen.insert((&result.ip_address, result.target_port))).collect()
+        let results =
+            entries.into_iter().filter_map(|e| e.json_payload.health_check_probe_result.as_ref());
+        results
+            .filter(|result| about(result) && seen.insert((&result.ip_address, result.target_port)))
+            .collect()
     }
 }
 
