@@ -81,7 +81,7 @@ fn report(
         return;
     };
     let shown: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    finding.evidence("gateway pods have", shown.join(", "));
+    finding.evidence("pods have", shown.join(", "));
     let right: serde_json::Map<String, serde_json::Value> = selector
         .keys()
         .filter_map(|name| Some((name.clone(), labels.get(name)?.clone().into())))

@@ -67,7 +67,7 @@ impl Check for IapEnabled {
                     )
                     .manner()
                     .evidence("uses", used)
-                    .evidence("Secret has", secret);
+                    .evidence("right is", secret);
                 }
                 _ => out.ok(backend),
             }

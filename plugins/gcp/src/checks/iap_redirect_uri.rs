@@ -62,7 +62,7 @@ impl Check for IapRedirectUri {
             });
             out.depends(host_resource(host), &subject);
             out.fail(&subject, "does not know the address to send users back to")
-                .evidence("Google says", "redirect_uri_mismatch")
+                .evidence("says", "redirect_uri_mismatch")
                 .evidence("to add", uri)
                 .fix(
                     Risk::None,

@@ -44,7 +44,7 @@ impl Check for NegAnnotated {
                     let message = format!(
                         "asks for a network endpoint group for port {port}, which it lacks"
                     );
-                    out.fail(&**service, message).evidence("its ports are", there.join(", "));
+                    out.fail(&**service, message).evidence("has ports", there.join(", "));
                 }
                 None => out.ok(&**service),
             }

@@ -67,7 +67,7 @@ impl Check for NegEndpoints {
                 }
                 let finding = out.fail(group, "holds other endpoints than the Service has");
                 if !gone.is_empty() {
-                    finding.evidence("no such pod", gone.join(", "));
+                    finding.evidence("has extra", gone.join(", "));
                 }
                 if !missing.is_empty() {
                     finding.evidence("lacks", missing.join(", "));
