@@ -125,7 +125,7 @@ fn usage_errors_say_what_to_do_and_exit_2() {
         (&["gcp", "--bundle", EXAMPLE, "--timeout", "soon"], "for example 90s"),
         (&["gcp", "--bundle", EXAMPLE, "--ingress", "name"], "NAMESPACE/NAME"),
         (&["gcp", "--bundle", EXAMPLE, "-o", "xml"], "possible values"),
-        (&["aws"], "not in this version"),
+        (&["aws", "--bundle", "x", "-v"], "not in this version"),
         (&["onprem"], "not in this version"),
         (&["explain", "gcp-backend-helth"], "did you mean gcp-backend-"),
     ] {

@@ -27,7 +27,8 @@ const NAMESPACES: [&str; 8] = [
 const VITAL: [&str; 5] =
     ["auth", "cert-manager", "knative-serving", "metallb-system", "oauth2-proxy"];
 
-/// The workloads in the namespaces on the request path and in the usual ones.
+/// The workloads in the namespaces on the request path and in the usual ones, without those that
+/// the endpoint does without and that are well.
 #[derive(Clone, Serialize)]
 pub struct Workloads;
 
@@ -62,6 +63,12 @@ impl PodGroup {
     /// Its pods that requests may go to.
     pub fn ready(&self) -> usize {
         self.pods.iter().filter(|pod| pod.is_ready()).count()
+    }
+
+    /// How many pods it is to have.
+    pub fn wanted(&self) -> usize {
+        let asked = self.deployment.as_ref().map_or(0, |d| d.replicas() as usize);
+        asked.max(self.pods.len())
     }
 
     /// The command that shows its pods.
@@ -123,7 +130,9 @@ impl Fact for Workloads {
                 }
                 Err(error) => seen.missing.push(error),
             }
-            seen.workloads.extend(groups.into_values());
+            // Thousands of others are fine, which is of no concern.
+            let concerns = |group: &PodGroup| group.is_vital || group.ready() < group.wanted();
+            seen.workloads.extend(groups.into_values().filter(concerns));
         }
         seen.missing.sort();
         seen.missing.dedup();

@@ -10,6 +10,7 @@ use kfcheck_kube::Target;
     name = "kubectl kfcheck",
     bin_name = "kubectl kfcheck",
     version,
+    max_term_width = 80,
     after_help = "Examples:\n  \
         kubectl kfcheck gcp --bundle evidence.tar.gz      # inspect what somebody collected\n  \
         kubectl kfcheck gcp --bundle DIR -o json          # for programs\n  \
@@ -34,9 +35,9 @@ pub enum Command {
         kubectl kfcheck gcp --bundle DIR --skip gcp-quota -o yaml --fail-on warn")]
     Gcp(Inspect),
     /// Inspect a deployment on AWS (comes in a later version).
-    Aws,
+    Aws(Later),
     /// Inspect a deployment on your own machines (comes in a later version).
-    Onprem,
+    Onprem(Later),
     /// Say what a check looks for, why it matters and how to fix it.
     #[command(after_help = "Example:\n  kubectl kfcheck explain gcp-firewall-health-check")]
     Explain {
@@ -53,6 +54,13 @@ pub enum Command {
         #[arg(long, value_name = "GLOB", value_delimiter = ',')]
         skip: Vec<String>,
     },
+}
+
+/// Whatever may be said to a command that comes later.
+#[derive(Debug, clap::Args)]
+pub struct Later {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
 }
 
 /// What to inspect, and how to say what was found.

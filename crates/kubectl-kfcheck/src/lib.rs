@@ -22,7 +22,7 @@ use std::{
 
 use clap::Parser;
 
-pub use args::{Args, Command, Format, Inspect};
+pub use args::{Args, Command, FailOn, Format, Inspect, Later};
 pub use provider::{Provider, providers};
 
 /// Nothing was inspected, because what was asked for makes no sense.
@@ -49,8 +49,8 @@ pub fn main(providers: &[Provider]) -> ExitCode {
 async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
     match command {
         Command::Gcp(args) => inspect::run(&args, find(providers, "gcp")?).await,
-        Command::Aws => Err(later("aws")),
-        Command::Onprem => Err(later("onprem")),
+        Command::Aws(_) => Err(later("aws")),
+        Command::Onprem(_) => Err(later("onprem")),
         Command::Explain { check } => {
             print(&select::explain(providers, &check)?)?;
             Ok(0)

@@ -123,6 +123,23 @@ pub(crate) fn examine(
     })
 }
 
+/// The port of the pods that a health check ends at, where they say that they have it.
+fn asked_on_pod(used: &BackendInUse, check: &HealthCheck, pods: &[Arc<Pod>]) -> Option<u16> {
+    let BackendInUse { backend, service, service_port, .. } = used;
+    let pod = pods.first()?;
+    let port = match (check.port(), backend.reaches_pods()) {
+        (Some(port), true) => port,
+        (None, true) => port_on_pods(service_port.as_ref()?, pods)?,
+        (port, false) => {
+            let asked = port.or(backend.port)?;
+            service.spec.ports.iter().find(|port| port.node_port == Some(asked))?.on(pod)?
+        }
+    };
+    let declared: Vec<_> = pod.spec.containers.iter().flat_map(|c| &c.ports).collect();
+    let has = declared.is_empty() || declared.iter().any(|d| d.container_port == port);
+    has.then_some(port)
+}
+
 /// How the firewall treats the load balancer's health checks and requests, by network.
 #[derive(Clone, Serialize)]
 pub(crate) struct ProbeReach;
@@ -327,11 +344,14 @@ impl Cloud for GoogleCloud {
             let of_backend = path.below(&used.backend, checks.iter());
             let wrong = of_backend.iter().any(|check| examine(used, check, &pods).is_some());
             let reached = reach.iter().any(|reach| reach.backends.contains(&used.backend.name));
-            let port = used.service_port.as_ref().and_then(|port| port_on_pods(port, &pods));
-            let (Some(pod), Some(port)) = (pods.iter().find(|pod| pod.is_ready()), port) else {
-                continue;
-            };
             if of_backend.is_empty() || wrong || !reached || kept_out.contains(&used.backend.name) {
+                continue;
+            }
+            let ready = pods.iter().find(|pod| pod.is_ready());
+            let port = of_backend.iter().find_map(|check| asked_on_pod(used, check, &pods));
+            let (Some(pod), Some(port)) = (ready, port) else { continue };
+            // The kubelet comes from outside of the pod as well: what it reaches is not local.
+            if pod.http_probes().any(|(probed, _)| probed == port) {
                 continue;
             }
             let because = format!(

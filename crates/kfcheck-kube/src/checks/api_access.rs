@@ -81,3 +81,78 @@ impl Check for ApiAccess {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::ApiAccess;
+    use crate::testing::report;
+
+    async fn with(errors: Value) -> String {
+        let manifest = json!({ "collectedAt": "2026-11-21T12:00:00Z", "errors": errors,
+            "kubernetes": { "context": "test", "serverVersion": "v1.30.1" } });
+        let none = ["ingresses.networking.k8s.io", "services"];
+        let none = none.map(|name| format!("kubernetes/{name}.json"));
+        let [ingresses, services] = none.each_ref().map(|name| (&**name, json!({ "items": [] })));
+        report(&ApiAccess, &[], &[("bundle.json", manifest), ingresses, services]).await
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_the_cluster_does_not_have_is_no_refusal() {
+        let errors =
+            json!({ "kubernetes/certificates.cert-manager.io": { "absent": "no such kind" } });
+        expect![[r#"
+            No entrance to a deployment was found. 0 root causes, 0 symptoms; 1 check
+            passed, 0 not seen.
+
+            pass     kube-api-access
+                     The API server answers and grants what is read
+        "#]]
+        .assert_eq(&with(errors).await);
+    }
+
+    #[tokio::test]
+    async fn every_permission_that_is_denied_is_named_once() {
+        let denied = |permission: &str| json!({ "denied": { "permission": permission } });
+        let errors = json!({ "kubernetes/secrets": denied("list secrets"),
+            "kubernetes/logs/kubeflow/a/a.log": denied("get pods/log"),
+            "kubernetes/logs/kubeflow/b/b.log": denied("get pods/log") });
+        expect![[r#"
+            Something is broken; no entrance to a deployment was found. 1 root cause, 0
+            symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  kube-api-access
+              Cluster test denies get pods/log, list secrets
+                fix       says whether the permission is there by now
+                          kubectl auth can-i get pods/log --all-namespaces
+              kubectl kfcheck explain kube-api-access
+
+            FAIL     kube-api-access
+                     The API server answers and grants what is read
+        "#]]
+        .assert_eq(&with(errors).await);
+    }
+
+    #[tokio::test]
+    async fn credentials_that_are_refused_are_told_from_silence() {
+        let says = "You must be logged in to the server (Unauthorized)";
+        let errors = json!({ "kubernetes/pods": { "unreachable": says } });
+        expect![[r#"
+            Something is broken; no entrance to a deployment was found. 1 root cause, 0
+            symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  kube-api-access
+              Cluster test does not take the credentials in use
+                says      You must be logged in to the server (Unauthorized)
+                fix       shows who the API server takes you for
+                          kubectl auth whoami
+              kubectl kfcheck explain kube-api-access
+
+            FAIL     kube-api-access
+                     The API server answers and grants what is read
+        "#]]
+        .assert_eq(&with(errors).await);
+    }
+}

@@ -123,3 +123,78 @@ async fn examine(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::CertificateReady;
+    use crate::testing::{ingress, report};
+
+    fn certificate(name: &str, not_after: &str) -> Value {
+        json!({ "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+            "metadata": { "namespace": "kubeflow", "name": "front" },
+            "spec": { "secretName": "front-tls", "dnsNames": [name] },
+            "status": { "notAfter": not_after, "conditions": [
+                { "type": "Ready", "status": "True" }] } })
+    }
+
+    async fn with(certificate: Value) -> String {
+        let mut front = ingress("gateway");
+        front["spec"]["tls"] = json!([{ "secretName": "front-tls" }]);
+        let none = json!({ "items": [] });
+        let files = ["deployments.apps", "pods", "secrets", "services"]
+            .map(|name| (format!("kubernetes/{name}.json"), none.clone()));
+        let files = files.each_ref().map(|(name, none)| (name.as_str(), none.clone()));
+        report(&CertificateReady, &[front, certificate], &files).await
+    }
+
+    #[tokio::test]
+    async fn a_wildcard_is_good_for_the_host() {
+        let certificate = certificate("*.example.com", "2027-01-21T00:00:00Z");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     kube-certificate-ready
+                     The certificates that users see are good
+        "#]]
+        .assert_eq(&with(certificate).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_soon_still_works() {
+        let certificate = certificate("kf.example.com", "2026-11-28T00:00:00Z");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  kube-certificate-ready
+              Certificate kubeflow/front ends 2026-11-28T00:00:00Z
+                fix       shows when it is renewed
+                          kubectl describe certificate -n kubeflow front
+
+            warn     kube-certificate-ready
+                     The certificates that users see are good
+        "#]]
+        .assert_eq(&with(certificate).await);
+    }
+
+    #[tokio::test]
+    async fn a_wildcard_is_not_good_for_the_domain_itself() {
+        let certificate = certificate("*.kf.example.com", "2027-01-21T00:00:00Z");
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  kube-certificate-ready
+              Certificate kubeflow/front is not for kf.example.com
+                is for    *.kf.example.com
+              kubectl kfcheck explain kube-certificate-ready
+
+            FAIL     kube-certificate-ready
+                     The certificates that users see are good
+        "#]]
+        .assert_eq(&with(certificate).await);
+    }
+}

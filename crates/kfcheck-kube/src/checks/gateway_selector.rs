@@ -98,3 +98,78 @@ fn report(
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::GatewaySelector;
+    use crate::testing::{ingress, report};
+
+    /// The Gateway's selector, and a pod that has the label `istio: ingress`.
+    async fn with(selector: Value) -> String {
+        let named = |namespace, name| json!({ "namespace": namespace, "name": name });
+        let gateway = json!({ "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": named("kubeflow", "kubeflow-gateway"), "spec": { "selector": selector } });
+        let service = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": named("istio-system", "istio-ingress"),
+            "spec": { "selector": { "istio": "ingress" }, "ports": [{ "port": 80 }] } });
+        let mut pod = json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": named("istio-system", "istio-ingress-0"),
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+        pod["metadata"]["labels"] = json!({ "istio": "ingress", "app": "istio-ingress" });
+        let mut front = ingress("istio-ingress");
+        front["metadata"]["namespace"] = "istio-system".into();
+        let none = json!({ "items": [] });
+        let files = [
+            ("kubernetes/deployments.apps.json", none.clone()),
+            ("kubernetes/virtualservices.networking.istio.io.json", none),
+        ];
+        report(&GatewaySelector, &[front, service, pod, gateway], &files).await
+    }
+
+    #[tokio::test]
+    async fn the_pods_may_be_in_another_namespace() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     istio-gateway-selector
+                     Every Gateway selects pods that are ready
+        "#]]
+        .assert_eq(&with(json!({ "istio": "ingress" })).await);
+    }
+
+    #[tokio::test]
+    async fn without_a_selector_it_is_for_every_gateway() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     istio-gateway-selector
+                     Every Gateway selects pods that are ready
+        "#]]
+        .assert_eq(&with(json!({})).await);
+    }
+
+    #[tokio::test]
+    async fn the_label_of_another_way_to_install_is_replaced() {
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  istio-gateway-selector
+              Gateway kubeflow/kubeflow-gateway selects no pod (istio=ingressgateway)
+                pods have app=istio-ingress, istio=ingress
+                fix       selects the pods that there are
+                          kubectl patch gateways.networking.istio.io kubeflow-gateway \
+                            -n kubeflow --type merge \
+                            -p '{"spec":{"selector":{"istio":"ingress"}}}'
+              kubectl kfcheck explain istio-gateway-selector
+
+            FAIL     istio-gateway-selector
+                     Every Gateway selects pods that are ready
+        "#]]
+        .assert_eq(&with(json!({ "istio": "ingressgateway" })).await);
+    }
+}

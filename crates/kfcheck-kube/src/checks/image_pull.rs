@@ -145,3 +145,84 @@ fn public_address(says: &str) -> Option<IpAddr> {
     });
     public.next()
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::ImagePull;
+    use crate::testing::report;
+
+    fn pod(name: &str, reason: &str, message: &str) -> Value {
+        json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "auth", "name": name,
+                "ownerReferences": [{ "kind": "StatefulSet", "name": "dex" }] },
+            "status": { "containerStatuses": [{ "name": "dex", "image": "ghcr.io/dexidp/dex:v2",
+                "state": { "waiting": { "reason": reason, "message": message } } }] } })
+    }
+
+    async fn with(pods: &[Value]) -> String {
+        let none = ["deployments.apps", "ingresses.networking.k8s.io", "services"]
+            .map(|name| format!("kubernetes/{name}.json"));
+        let files = none.each_ref().map(|name| (name.as_str(), json!({ "items": [] })));
+        report(&ImagePull, pods, &files).await
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_just_starting_waits_for_no_image() {
+        expect![[r#"
+            No entrance to a deployment was found. 0 root causes, 0 symptoms; 1 check
+            passed, 0 not seen.
+
+            pass     kube-image-pull
+                     Every image can be pulled
+        "#]]
+        .assert_eq(&with(&[pod("dex-0", "ContainerCreating", "")]).await);
+    }
+
+    #[tokio::test]
+    async fn while_another_pod_is_ready_it_is_a_warning() {
+        let message = "failed to resolve reference: ghcr.io/dexidp/dex:v2: not found";
+        let mut ready = pod("dex-1", "", "");
+        ready["status"] = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+        expect![[r#"
+            No entrance to a deployment was found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  kube-image-pull
+              StatefulSet auth/dex can't pull ghcr.io/dexidp/dex:v2: the registry has no
+                such image
+                because   ErrImagePull: failed to resolve reference: ghcr.io/dexidp/dex:v2:
+                          not found
+                fix       shows every attempt
+                          kubectl describe pod -n auth dex-0
+
+            warn     kube-image-pull
+                     Every image can be pulled
+        "#]]
+        .assert_eq(&with(&[pod("dex-0", "ErrImagePull", message), ready]).await);
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_refuses_is_asked_with_what_the_pod_has() {
+        let message = "failed to fetch anonymous token: unexpected status: 403 Forbidden";
+        expect![[r#"
+            Something is broken; no entrance to a deployment was found. 1 root cause, 0
+            symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  kube-image-pull
+              StatefulSet auth/dex can't pull ghcr.io/dexidp/dex:v2: the registry refuses
+                because   ImagePullBackOff: failed to fetch anonymous token: unexpected
+                          status: 403 Forbidden
+                fix       shows the pull secrets that the pod has
+                          kubectl get pod -n auth dex-0 \
+                            -o jsonpath='{.spec.imagePullSecrets}'
+              kubectl kfcheck explain kube-image-pull
+
+            FAIL     kube-image-pull
+                     Every image can be pulled
+        "#]]
+        .assert_eq(&with(&[pod("dex-0", "ImagePullBackOff", message)]).await);
+    }
+}

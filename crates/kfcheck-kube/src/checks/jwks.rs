@@ -1,11 +1,12 @@
 use kfcheck::{Check, Cx, FactError, Findings, Resource, Risk, async_trait, check};
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 
-use crate::{CloudView, JwtRule, Policy, RequestAuthentication, on_path};
+use crate::{CloudView, ConfigMap, JwtRule, Policy, RequestAuthentication, on_path};
 
 check! {
     /// ## What it checks
-    /// The rules on tokens at the gateway (RequestAuthentication, and Policy before Istio 1.6):
+    /// The rules on tokens at the gateway (RequestAuthentication, Policy before Istio 1.6, and the
+    /// ConfigMap of Kubeflow's first proxy):
     /// that the issuer's keys can be fetched and are JSON, and that an audience of Identity-Aware
     /// Proxy's is the number of a backend service that requests go through.
     ///
@@ -36,6 +37,10 @@ impl Check for Jwks {
         for policy in policies.seen(out) {
             found.extend(policy.spec.origins.iter().map(|o| (Resource::from(&**policy), &o.jwt)));
         }
+        let maps = cx.get(on_path::<ConfigMap>()).await?;
+        let old: Vec<_> =
+            maps.objects().iter().map(|map| (Resource::from(&**map), audiences_in(map))).collect();
+        found.extend(old.iter().map(|(resource, rule)| (resource.clone(), rule)));
         for (subject, rule) in found {
             let audiences = examine_audiences(cx, &subject, rule, out).await;
             let keys = examine_keys(cx, &subject, rule, out).await;
@@ -45,6 +50,11 @@ impl Check for Jwks {
         }
         Ok(())
     }
+}
+
+/// The rule of Kubeflow's first proxy, as far as its ConfigMap shows it.
+fn audiences_in(map: &ConfigMap) -> JwtRule {
+    JwtRule { audiences: map.audiences.iter().cloned().collect(), ..JwtRule::default() }
 }
 
 /// Whether the audiences are good, as far as they are the provider's.
@@ -108,4 +118,88 @@ async fn examine_keys(cx: &Cx, subject: &Resource, rule: &JwtRule, out: &mut Fin
     }
     finding.fix(Risk::None, "shows the answer", format!("curl -sv {url}"));
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::Jwks;
+    use crate::testing::{ingress, report};
+
+    const KEYS: &str = "https://login.example.com/keys";
+
+    /// A rule at the gateway that fetches keys, and what is answered there.
+    async fn with(answer: Value) -> String {
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "kubeflow", "name": "gateway", "labels": { "istio": "a" } },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+        let service = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "kubeflow", "name": "gateway" },
+            "spec": { "selector": { "istio": "a" }, "ports": [{ "port": 80 }] } });
+        let rule = json!({ "apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication",
+            "metadata": { "namespace": "kubeflow", "name": "login" }, "spec": { "jwtRules": [
+                { "issuer": "https://login.example.com", "jwksUri": KEYS }] } });
+        let none = ["deployments.apps", "gateways.networking.istio.io"];
+        let none = none.map(|name| format!("kubernetes/{name}.json"));
+        let [deployments, gateways] = none.each_ref().map(|name| (&**name, json!({ "items": [] })));
+        let routes = "kubernetes/virtualservices.networking.istio.io.json";
+        let routes = (routes, json!({ "items": [] }));
+        let files = [deployments, gateways, routes, ("probes/http.json", json!([answer]))];
+        report(&Jwks, &[ingress("gateway"), service, pod, rule], &files).await
+    }
+
+    #[tokio::test]
+    async fn keys_that_are_json_are_good() {
+        let body = "\n{ \"keys\": [] }";
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     istio-jwks
+                     Tokens at the gateway can be verified
+        "#]]
+        .assert_eq(&with(json!({ "url": KEYS, "status": 200, "bodySnippet": body })).await);
+    }
+
+    #[tokio::test]
+    async fn a_page_for_people_is_no_keys() {
+        let body = "<!DOCTYPE html>";
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  istio-jwks
+              RequestAuthentication kubeflow/login fetches keys where there is no JSON
+                address   https://login.example.com/keys
+                fix       shows the answer
+                          curl -sv https://login.example.com/keys
+              kubectl kfcheck explain istio-jwks
+
+            FAIL     istio-jwks
+                     Tokens at the gateway can be verified
+        "#]]
+        .assert_eq(&with(json!({ "url": KEYS, "status": 200, "bodySnippet": body })).await);
+    }
+
+    #[tokio::test]
+    async fn why_a_certificate_is_not_trusted_is_shown() {
+        let tls = json!({ "verified": false, "error": "certificate has expired" });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  istio-jwks
+              RequestAuthentication kubeflow/login fetches keys from a server whose
+                certificate is not trusted
+                address   https://login.example.com/keys
+                because   certificate has expired
+                fix       shows the answer
+                          curl -sv https://login.example.com/keys
+              kubectl kfcheck explain istio-jwks
+
+            FAIL     istio-jwks
+                     Tokens at the gateway can be verified
+        "#]]
+        .assert_eq(&with(json!({ "url": KEYS, "status": 200, "tls": tls })).await);
+    }
 }

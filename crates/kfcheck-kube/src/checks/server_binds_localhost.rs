@@ -116,3 +116,74 @@ async fn infer(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::ServerBindsLocalhost;
+    use crate::testing::{ingress, report};
+
+    /// A ready pod behind port 80 that takes requests on 8080, and where it listens.
+    async fn with(sockets: &[(&str, u16)]) -> String {
+        let service = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "kubeflow", "name": "front" },
+            "spec": { "selector": { "app": "a" }, "ports": [
+                { "port": 80, "targetPort": 8080 }] } });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "kubeflow", "name": "front-0", "labels": { "app": "a" } },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+        let socket = |(address, port): &(&str, u16)| json!({ "address": address, "port": port });
+        let sockets: Vec<Value> = sockets.iter().map(socket).collect();
+        let listening = json!([{ "namespace": "kubeflow", "pod": "front-0", "sockets": sockets }]);
+        let none = json!({ "items": [] });
+        let files = [("kubernetes/deployments.apps.json", none), ("probes/listen.json", listening)];
+        report(&ServerBindsLocalhost, &[ingress("front"), service, pod], &files).await
+    }
+
+    #[tokio::test]
+    async fn an_admin_port_may_be_local() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     kube-server-binds-localhost
+                     Servers listen where others can reach them
+        "#]]
+        .assert_eq(&with(&[("127.0.0.1", 15000), ("0.0.0.0", 8080)]).await);
+    }
+
+    #[tokio::test]
+    async fn one_socket_for_all_addresses_is_enough() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     kube-server-binds-localhost
+                     Servers listen where others can reach them
+        "#]]
+        .assert_eq(&with(&[("127.0.0.1", 8080), ("::", 8080)]).await);
+    }
+
+    #[tokio::test]
+    async fn a_loopback_address_is_found_however_it_is_spelled() {
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  kube-server-binds-localhost
+              Pod kubeflow/front-0 listens on ::ffff:127.0.0.1:8080 only, where nobody else
+                can reach it
+                pod       front-0
+                fix       shows the flags that the server is started with; let it listen on
+                          0.0.0.0
+                          kubectl get pod -n kubeflow front-0 \
+                            -o jsonpath='{.spec.containers[*].args}'
+              kubectl kfcheck explain kube-server-binds-localhost
+
+            FAIL     kube-server-binds-localhost
+                     Servers listen where others can reach them
+        "#]]
+        .assert_eq(&with(&[("::ffff:127.0.0.1", 8080)]).await);
+    }
+}

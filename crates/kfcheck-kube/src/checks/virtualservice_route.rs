@@ -93,3 +93,82 @@ async fn examine(cx: &Cx, service: &VirtualService, out: &mut Findings) -> Resul
     out.ok(service);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::VirtualServiceRoute;
+    use crate::testing::{ingress, report};
+
+    fn service(name: &str, port: u16) -> Value {
+        json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "kubeflow", "name": name },
+            "spec": { "selector": { "istio": name }, "ports": [{ "port": port }] } })
+    }
+
+    /// A route from a Gateway to a host, where there is a Service for the dashboard at port 80.
+    async fn with(gateway: &str, host: &str, port: u16) -> String {
+        let bound = json!({ "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": { "namespace": "kubeflow", "name": "kubeflow-gateway" } });
+        let route = json!({ "destination": { "host": host, "port": { "number": port } } });
+        let route = json!({ "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": { "namespace": "kubeflow", "name": "dashboard" },
+            "spec": { "gateways": [gateway], "http": [{ "route": [route] }] } });
+        let (front, dashboard) = (service("gateway", 80), service("centraldashboard", 80));
+        let objects = [ingress("gateway"), front, dashboard, bound, route];
+        let none = ["deployments.apps", "pods"].map(|name| format!("kubernetes/{name}.json"));
+        let files = none.each_ref().map(|name| (name.as_str(), json!({ "items": [] })));
+        report(&VirtualServiceRoute, &objects, &files).await
+    }
+
+    #[tokio::test]
+    async fn the_old_spelling_of_a_gateway_is_understood() {
+        let gateway = "kubeflow-gateway.kubeflow.svc.cluster.local";
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     istio-virtualservice-route
+                     Every route at the gateway leads somewhere
+        "#]]
+        .assert_eq(&with(gateway, "centraldashboard", 80).await);
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_does_not_exist_binds_nothing() {
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  istio-virtualservice-route
+              VirtualService kubeflow/dashboard is bound to Gateway istio-system/main, which
+                does not exist
+                there is  kubeflow/kubeflow-gateway
+              kubectl kfcheck explain istio-virtualservice-route
+
+            FAIL     istio-virtualservice-route
+                     Every route at the gateway leads somewhere
+        "#]]
+        .assert_eq(&with("istio-system/main", "centraldashboard", 80).await);
+    }
+
+    #[tokio::test]
+    async fn no_route_leads_to_the_dashboard() {
+        let host = "login.example.com";
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  istio-virtualservice-route
+              Gateway kubeflow/kubeflow-gateway has no VirtualService that leads to the
+                dashboard
+                fix       shows what is bound to it
+                          kubectl get virtualservices.networking.istio.io -n kubeflow
+              kubectl kfcheck explain istio-virtualservice-route
+
+            FAIL     istio-virtualservice-route
+                     Every route at the gateway leads somewhere
+        "#]]
+        .assert_eq(&with("kubeflow-gateway", host, 443).await);
+    }
+}

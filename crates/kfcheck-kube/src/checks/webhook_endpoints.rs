@@ -128,3 +128,82 @@ async fn warn_of_bundle(
 fn soon(now: Timestamp) -> Timestamp {
     now.checked_add((21 * 24).hours()).unwrap_or(now)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::WebhookEndpoints;
+    use crate::testing::report;
+
+    /// A webhook that says this about failures.
+    async fn with(policy: Value, objects: &[Value]) -> String {
+        let service = json!({ "namespace": "kubeflow", "name": "admission" });
+        let kind = "MutatingWebhookConfiguration";
+        let webhook = json!({ "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind, "metadata": { "name": "poddefaults" }, "webhooks": [
+                { "name": "poddefaults.kubeflow.org", "failurePolicy": policy,
+                  "clientConfig": { "service": service, "caBundle": "LS0t" } }] });
+        let name = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+        let none = [name, "ingresses.networking.k8s.io", "services"];
+        let none = none.map(|name| format!("kubernetes/{name}.json"));
+        let files = none.each_ref().map(|name| (&**name, json!({ "items": [] })));
+        report(&WebhookEndpoints, &[objects, &[webhook]].concat(), &files).await
+    }
+
+    fn behind() -> [Value; 2] {
+        let service = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "kubeflow", "name": "admission" },
+            "spec": { "selector": { "app": "a" }, "ports": [{ "port": 443 }] } });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "kubeflow", "name": "a", "labels": { "app": "a" } },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+        [service, pod]
+    }
+
+    #[tokio::test]
+    async fn one_that_may_fail_refuses_nothing() {
+        expect![[r#"
+            No entrance to a deployment was found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     kube-webhook-endpoints
+                     Every webhook that can refuse an object answers
+                     (there is nothing of the kind here)
+        "#]]
+        .assert_eq(&with(json!("Ignore"), &[]).await);
+    }
+
+    #[tokio::test]
+    async fn one_whose_service_has_a_ready_pod_answers() {
+        expect![[r#"
+            No entrance to a deployment was found. 0 root causes, 0 symptoms; 1 check
+            passed, 0 not seen.
+
+            pass     kube-webhook-endpoints
+                     Every webhook that can refuse an object answers
+        "#]]
+        .assert_eq(&with(json!("Fail"), &behind()).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_says_nothing_about_failures_refuses() {
+        expect![[r#"
+            Something is broken; no entrance to a deployment was found. 1 root cause, 0
+            symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  kube-webhook-endpoints
+              MutatingWebhookConfiguration poddefaults asks Service kubeflow/admission,
+                which does not exist
+                webhook   poddefaults.kubeflow.org
+                fix       shows what it refuses meanwhile
+                          kubectl get mutatingwebhookconfiguration poddefaults -o yaml
+              kubectl kfcheck explain kube-webhook-endpoints
+
+            FAIL     kube-webhook-endpoints
+                     Every webhook that can refuse an object answers
+        "#]]
+        .assert_eq(&with(Value::Null, &[]).await);
+    }
+}

@@ -118,3 +118,69 @@ fn scale(group: &PodGroup) -> String {
     let kind = group.resource.kind.to_lowercase();
     format!("kubectl scale {kind} {} -n {namespace} --replicas=1", group.resource.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::WorkloadReady;
+    use crate::testing::report;
+
+    fn pod(name: &str, status: &Value) -> Value {
+        json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "auth", "name": name,
+                "ownerReferences": [{ "kind": "StatefulSet", "name": "dex" }] },
+            "status": status })
+    }
+
+    fn waits(reason: &str) -> Value {
+        json!({ "containerStatuses": [
+            { "name": "dex", "state": { "waiting": { "reason": reason } } }] })
+    }
+
+    async fn with(pods: &[Value]) -> String {
+        let names = ["deployments.apps", "ingresses.networking.k8s.io", "services"];
+        let names = names.map(|name| format!("kubernetes/{name}.json"));
+        let files = names.each_ref().map(|name| (name.as_str(), json!({ "items": [] })));
+        let log = json!("listening\nerror: connect to ldap with bindPW: hunter2 failed\nbye\n");
+        let log = ("kubernetes/logs/auth/dex-0/dex.log", log);
+        report(&WorkloadReady, pods, &[&files[..], &[log]].concat()).await
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_has_failed_for_good_is_not_waited_for() {
+        let ready = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+        let evicted = json!({ "phase": "Failed", "reason": "Evicted" });
+        expect![[r#"
+            No entrance to a deployment was found. 0 root causes, 0 symptoms; 1 check
+            passed, 0 not seen.
+
+            pass     kube-workload-ready
+                     Every workload that serves the endpoint has a ready pod
+        "#]]
+        .assert_eq(&with(&[pod("dex-0", &ready), pod("dex-1", &evicted)]).await);
+    }
+
+    #[tokio::test]
+    async fn beside_a_ready_pod_one_that_crashes_is_a_warning() {
+        let ready = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+        let pods = [pod("dex-0", &waits("CrashLoopBackOff")), pod("dex-1", &ready)];
+        expect![[r#"
+            No entrance to a deployment was found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  kube-workload-ready
+              StatefulSet auth/dex has 1 of 2 pods ready
+                pod       dex-0
+                because   CrashLoopBackOff
+                log       error: connect to ldap with bindPW: (redacted) failed
+                fix       shows what the cluster says of it
+                          kubectl describe pod -n auth dex-0
+
+            warn     kube-workload-ready
+                     Every workload that serves the endpoint has a ready pod
+        "#]]
+        .assert_eq(&with(&pods).await);
+    }
+}

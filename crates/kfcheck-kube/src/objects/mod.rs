@@ -1,6 +1,7 @@
 //! Kubernetes objects, as far as checks read them. The fields are spelled as the API spells them.
 
 mod certificate;
+mod config_map;
 mod event;
 mod ingress;
 mod istio;
@@ -18,8 +19,8 @@ use kfcheck::{Fact, Named, ObjectKind, Place, Resource, Selection, redact::redac
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    certificate::*, event::*, ingress::*, istio::*, node::*, pod::*, secret::*, service::*,
-    webhook::*, workload::*,
+    certificate::*, config_map::*, event::*, ingress::*, istio::*, node::*, pod::*, secret::*,
+    service::*, webhook::*, workload::*,
 };
 
 /// A kind of objects, as far as checks read it. [`object!`](crate::object) implements it.

@@ -25,7 +25,7 @@ pub(super) struct Manifests {
 #[derive(Debug)]
 struct Object {
     header: Header,
-    text: Arc<str>,
+    text: Arc<String>,
     range: Range<usize>,
 }
 
@@ -58,7 +58,7 @@ impl Manifests {
             all.names.push(stem.rsplit('/').next().unwrap_or(stem).to_owned());
             let broken = |detail| Fault::Malformed { file: name.clone(), detail };
             let text = file.text(name)?;
-            let found = if is_yaml(name) { in_yaml(&text) } else { in_json(&text.into()) };
+            let found = if is_yaml(name) { in_yaml(&text) } else { in_json(&Arc::new(text)) };
             all.objects.extend(found.map_err(broken)?);
         }
         Ok(all)
@@ -112,7 +112,7 @@ struct JsonList<'a> {
     items: Option<Vec<&'a RawValue>>,
 }
 
-fn in_json(text: &Arc<str>) -> Result<Vec<Object>, String> {
+fn in_json(text: &Arc<String>) -> Result<Vec<Object>, String> {
     let list: JsonList<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let whole = [text.trim()];
     let items = list.items.map(|items| items.into_iter().map(RawValue::get).collect::<Vec<_>>());
@@ -165,7 +165,8 @@ fn converted(text: &str, pieces: &[Range<usize>]) -> Option<Vec<Object>> {
         }
         found.push((header, from..json.len()));
     }
-    let text: Arc<str> = json.into();
+    json.shrink_to_fit();
+    let text = Arc::new(json);
     let object = |(header, range)| Object { header, text: Arc::clone(&text), range };
     Some(found.into_iter().map(object).collect())
 }
@@ -178,7 +179,7 @@ fn parsed(mut document: Value) -> Result<Vec<Object>, String> {
     };
     let object = |(nth, value): (usize, Value)| {
         let header = Header::deserialize(&value).map_err(|e| format!("object {nth}: {e}"))?;
-        let text: Arc<str> = value.to_string().into();
+        let text = Arc::new(value.to_string());
         Ok(Object { header, range: 0..text.len(), text })
     };
     items.into_iter().enumerate().map(object).collect()

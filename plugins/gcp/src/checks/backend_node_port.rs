@@ -64,3 +64,73 @@ impl Check for BackendNodePort {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::BackendNodePort;
+    use crate::testing::Deployment;
+
+    #[tokio::test]
+    async fn one_that_the_controller_has_not_removed_yet_is_not_in_use() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Ingress")["metadata"]["annotations"]["ingress.kubernetes.io/backends"] =
+            r#"{"k8s-be-30000--u": "UNHEALTHY", "k8s-be-31380--u": "HEALTHY"}"#.into();
+        let services = deployment.file("gcp/compute/backendServices").as_array_mut().unwrap();
+        let mut old = services[0].clone();
+        old["name"] = "k8s-be-30000--u".into();
+        services.push(old);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-backend-node-port
+                     Backend services stand for node ports that exist
+        "#]]
+        .assert_eq(&deployment.report(&BackendNodePort).await);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_was_made_anew_gets_its_port_back() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["spec"]["ports"][0]["nodePort"] = 31999.into();
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-backend-node-port
+              backend service k8s-be-31380--u stands for node port 31380, which Service
+                gateway does not have
+                now       80 is at 31999
+                fix       gives the Service its node port back
+                          kubectl patch service gateway -n istio-system --type json \
+                            -p '[{"op":"add","path":"/spec/ports/0/nodePort","value":31380}]'
+              kubectl kfcheck explain gcp-backend-node-port
+
+            FAIL     gcp-backend-node-port
+                     Backend services stand for node ports that exist
+        "#]]
+        .assert_eq(&deployment.report(&BackendNodePort).await);
+    }
+
+    #[tokio::test]
+    async fn a_service_without_node_ports_is_not_patched() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["spec"] = json!({ "type": "ClusterIP",
+            "selector": { "app": "gateway" }, "ports": [{ "port": 80, "targetPort": 8080 }] });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-backend-node-port
+              backend service k8s-be-31380--u stands for node port 31380, which Service
+                gateway does not have
+                now       none
+              kubectl kfcheck explain gcp-backend-node-port
+
+            FAIL     gcp-backend-node-port
+                     Backend services stand for node ports that exist
+        "#]]
+        .assert_eq(&deployment.report(&BackendNodePort).await);
+    }
+}

@@ -115,3 +115,67 @@ fn served(pod: &Pod, port: &ServicePort) -> Option<(&'static str, String)> {
     };
     Some((protocol, format!("port {number} is called {}", names.join(" and "))))
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::BackendProtocol;
+    use crate::testing::Deployment;
+
+    /// Pods whose readiness probe asks over this.
+    fn probed_by(scheme: &str) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        let container = &mut deployment.object("Pod")["spec"]["containers"][0];
+        container["readinessProbe"]["httpGet"]["scheme"] = scheme.into();
+        deployment
+    }
+
+    #[tokio::test]
+    async fn what_works_is_not_wrong_whatever_it_looks_like() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-backend-protocol
+                     The load balancer speaks what the pods serve
+        "#]]
+        .assert_eq(&probed_by("HTTPS").report(&BackendProtocol).await);
+    }
+
+    #[tokio::test]
+    async fn an_old_port_name_does_not_outweigh_the_probe() {
+        let mut deployment = probed_by("HTTP");
+        deployment.unhealthy();
+        deployment.object("Service")["spec"]["ports"][0]["name"] = "https".into();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-backend-protocol
+                     The load balancer speaks what the pods serve
+        "#]]
+        .assert_eq(&deployment.report(&BackendProtocol).await);
+    }
+
+    #[tokio::test]
+    async fn a_server_for_https_is_not_asked_over_http() {
+        let mut deployment = probed_by("HTTPS");
+        deployment.unhealthy();
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-backend-protocol
+              backend service k8s-be-31380--u speaks HTTP to pods that serve HTTPS
+                because   the readiness probe asks HTTPS on port 8080
+                fix       lets the load balancer speak what the pods serve
+                          kubectl annotate service gateway -n istio-system \
+                            --overwrite cloud.google.com/app-protocols='{"http":"HTTPS"}'
+              kubectl kfcheck explain gcp-backend-protocol
+
+            FAIL     gcp-backend-protocol
+                     The load balancer speaks what the pods serve
+        "#]]
+        .assert_eq(&deployment.report(&BackendProtocol).await);
+    }
+}

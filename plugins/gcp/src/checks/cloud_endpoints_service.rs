@@ -114,3 +114,70 @@ async fn complaint(cx: &Cx, endpoint: &CloudEndpoint) -> Result<Option<String>, 
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::CloudEndpointsService;
+    use crate::testing::Deployment;
+
+    const HOST: &str = "kf.endpoints.p.cloud.goog";
+
+    /// A name of Cloud Endpoints, what its controller is about, and what DNS answers.
+    fn with(state: &str, answers: &Value) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Ingress")["spec"]["rules"][0]["host"] = HOST.into();
+        deployment.add(json!({ "apiVersion": "ctl.isla.solutions/v1", "kind": "CloudEndpoint",
+            "metadata": { "namespace": "istio-system", "name": "kf" },
+            "spec": { "project": "p" }, "status": { "stateCurrent": state } }));
+        *deployment.file("probes/dns") = json!([{ "name": HOST, "type": "A", "answers": answers,
+            "error": if answers.is_null() { Some("NXDOMAIN") } else { None } }]);
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_is_made_whatever_its_controller_is_about() {
+        let deployment = with("ENDPOINT_CREATE", &json!(["34.1.2.3"]));
+        expect![[r#"
+            kf.endpoints.p.cloud.goog: nothing broken found. 0 root causes, 0 symptoms; 1
+            check passed, 0 not seen.
+
+            pass     gcp-cloud-endpoints-service
+                     The Cloud Endpoints name of the host can be made
+        "#]]
+        .assert_eq(&deployment.report(&CloudEndpointsService).await);
+    }
+
+    #[tokio::test]
+    async fn a_name_in_a_domain_of_ones_own_is_made_elsewhere() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     gcp-cloud-endpoints-service
+                     The Cloud Endpoints name of the host can be made
+                     (there is nothing of the kind here)
+        "#]]
+        .assert_eq(&Deployment::healthy().report(&CloudEndpointsService).await);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_made_yet_is_found() {
+        let deployment = with("ENDPOINT_CREATE", &Value::Null);
+        expect![[r#"
+            kf.endpoints.p.cloud.goog is down. 1 root cause, 0 symptoms; 0 checks passed, 0
+            not seen.
+
+            ROOT CAUSE  gcp-cloud-endpoints-service
+              CloudEndpoint istio-system/kf has not made kf.endpoints.p.cloud.goog yet
+                (ENDPOINT_CREATE)
+              kubectl kfcheck explain gcp-cloud-endpoints-service
+
+            FAIL     gcp-cloud-endpoints-service
+                     The Cloud Endpoints name of the host can be made
+        "#]]
+        .assert_eq(&deployment.report(&CloudEndpointsService).await);
+    }
+}

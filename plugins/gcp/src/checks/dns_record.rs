@@ -94,3 +94,72 @@ async fn reaches_sign_in(cx: &Cx, host: &str) -> bool {
     let leads = answer.and_then(HttpAnswer::redirect);
     leads.is_some_and(|to| to.starts_with("https://accounts.google.com/"))
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::DnsRecord;
+    use crate::testing::Deployment;
+
+    /// What DNS answers, and where a request to the host is sent on to.
+    async fn with(answer: Value, redirect: &str) -> String {
+        let mut deployment = Deployment::healthy();
+        let mut answers = json!({ "name": "kf.example.com", "type": "A" });
+        answers.as_object_mut().unwrap().extend(answer.as_object().unwrap().clone());
+        *deployment.file("probes/dns") = json!([answers]);
+        *deployment.file("probes/http") = json!([{ "url": "https://kf.example.com/",
+            "status": 302, "headers": { "location": redirect } }]);
+        deployment.report(&DnsRecord).await
+    }
+
+    #[tokio::test]
+    async fn a_proxy_in_front_may_pass_requests_on_to_googles_sign_in() {
+        let sign_in = "https://accounts.google.com/o/oauth2/v2/auth";
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-dns-record
+                     The host's name leads to the load balancer
+        "#]]
+        .assert_eq(&with(json!({ "answers": ["104.16.0.1"] }), sign_in).await);
+    }
+
+    #[tokio::test]
+    async fn an_address_of_somebody_elses_is_not_the_load_balancer() {
+        let answer = json!({ "answers": ["203.0.113.9"] });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-dns-record
+              host kf.example.com leads to 203.0.113.9, not to the load balancer
+                should be 34.1.2.3
+                fix       asks again; the record is to be changed where it is kept
+                          dig +short kf.example.com
+              kubectl kfcheck explain gcp-dns-record
+
+            FAIL     gcp-dns-record
+                     The host's name leads to the load balancer
+        "#]]
+        .assert_eq(&with(answer, "https://parked.example/").await);
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_fails_says_nothing_of_the_name() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              gcp-dns-record
+                unreachable: kf.example.com: SERVFAIL
+
+            unknown  gcp-dns-record
+                     The host's name leads to the load balancer
+                     (unreachable: kf.example.com: SERVFAIL)
+        "#]]
+        .assert_eq(&with(json!({ "error": "SERVFAIL" }), "").await);
+    }
+}

@@ -74,3 +74,72 @@ impl Check for HealthCheckLogging {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::HealthCheckLogging;
+    use crate::testing::Deployment;
+
+    #[tokio::test]
+    async fn a_health_check_that_succeeds_has_nothing_to_log() {
+        let report = Deployment::healthy().report(&HealthCheckLogging).await;
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-health-check-logging
+                     Health checks that fail log why
+        "#]]
+        .assert_eq(&report);
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_should() {
+        let mut deployment = Deployment::healthy();
+        deployment.unhealthy();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  gcp-health-check-logging
+              health check k8s-be-31380--u doesn't log why it fails
+                fix       turns logging on
+                          gcloud compute health-checks update http k8s-be-31380--u \
+                            --project p --global --enable-logging
+
+            warn     gcp-health-check-logging
+                     Health checks that fail log why
+        "#]]
+        .assert_eq(&deployment.report(&HealthCheckLogging).await);
+    }
+
+    #[tokio::test]
+    async fn what_it_logged_of_its_endpoints_is_quoted() {
+        let mut deployment = Deployment::healthy();
+        deployment.unhealthy();
+        deployment.file("gcp/compute/healthChecks")[0]["logConfig"] = json!({ "enable": true });
+        let entry = |ip: &str| {
+            json!({ "timestamp": "2026-11-21T11:58:00Z", "jsonPayload": {
+            "healthCheckProbeResult": { "healthState": "UNHEALTHY", "ipAddress": ip,
+                "targetIp": ip, "targetPort": 31380, "probeRequest": "/ready",
+                "probeResultText": "HTTP response: , Error: Timeout waiting for connect" } } })
+        };
+        *deployment.file("gcp/logging/entries") = json!([entry("10.9.9.9"), entry("10.0.0.2")]);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  gcp-health-check-logging
+              health check k8s-be-31380--u has logged why it fails
+                log       10.0.0.2:31380/ready → HTTP response: , Error: Timeout waiting for
+                          connect
+
+            warn     gcp-health-check-logging
+                     Health checks that fail log why
+        "#]]
+        .assert_eq(&deployment.report(&HealthCheckLogging).await);
+    }
+}

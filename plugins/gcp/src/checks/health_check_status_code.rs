@@ -78,3 +78,64 @@ impl Check for HealthCheckStatusCode {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::HealthCheckStatusCode;
+    use crate::testing::Deployment;
+
+    /// Nothing is healthy, and the last probe was answered so.
+    fn answered(text: &str) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        deployment.unhealthy();
+        deployment.file("gcp/compute/healthChecks")[0]["logConfig"] = json!({ "enable": true });
+        *deployment.file("gcp/logging/entries") = json!([{ "timestamp": "2026-11-21T11:58:00Z",
+            "jsonPayload": { "healthCheckProbeResult": { "healthState": "UNHEALTHY",
+                "ipAddress": "10.0.0.2", "targetIp": "10.0.0.2", "targetPort": 31380,
+                "probeRequest": "/ready",
+                "probeResultText": text } } }]);
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_no_200() {
+        let text = "HTTP response: 302, Error: N/A";
+        let report = answered(text).report(&HealthCheckStatusCode).await;
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-health-check-status-code
+              health check k8s-be-31380--u is answered 302, which the kubelet takes for a
+                yes and Google doesn't
+                log       HTTP response: 302, Error: N/A
+                asks      /ready
+                fix       asks another path; put one that answers 200 in place of /PATH
+                          gcloud compute health-checks update http k8s-be-31380--u \
+                            --project p --global --request-path /PATH
+              kubectl kfcheck explain gcp-health-check-status-code
+
+            FAIL     gcp-health-check-status-code
+                     Health checks are answered 200
+        "#]]
+        .assert_eq(&report);
+    }
+
+    #[tokio::test]
+    async fn an_answer_before_it_got_healthy_is_over() {
+        let text = "HTTP response: 204, Error: N/A";
+        let mut deployment = answered(text);
+        let health = deployment.file("gcp/compute/backendServiceHealth");
+        health["k8s-be-31380--u"][0]["status"]["healthStatus"][0]["healthState"] = "HEALTHY".into();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-health-check-status-code
+                     Health checks are answered 200
+        "#]]
+        .assert_eq(&deployment.report(&HealthCheckStatusCode).await);
+    }
+}

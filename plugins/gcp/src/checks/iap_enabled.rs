@@ -130,3 +130,81 @@ async fn examine_secret(
     }
     Ok(client)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::IapEnabled;
+    use crate::testing::Deployment;
+
+    /// A BackendConfig asks for sign-in with the client of a Secret, and this is what there is.
+    fn signing_in(iap: Value, client_secret: &str) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        let named = json!({ "cloud.google.com/backend-config": r#"{"default": "iap"}"# });
+        deployment.object("Service")["metadata"]["annotations"] = named;
+        let metadata = |name: &str| json!({ "namespace": "istio-system", "name": name });
+        deployment.add(json!({ "apiVersion": "cloud.google.com/v1", "kind": "BackendConfig",
+            "metadata": metadata("iap"), "spec": { "iap": { "enabled": true,
+                "oauthclientCredentials": { "secretName": "client" } } } }));
+        deployment.add(json!({ "apiVersion": "v1", "kind": "Secret",
+            "metadata": metadata("client"), "stringData": {
+                "client_id": "1-a.apps.googleusercontent.com",
+                "client_secret": client_secret } }));
+        deployment.file("gcp/compute/backendServices")[0]["iap"] = iap;
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_client_that_google_manages_has_no_id() {
+        let deployment = signing_in(json!({ "enabled": true, "oauth2ClientId": "" }), "hunter2");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-iap-enabled
+                     Identity-Aware Proxy is on where it is counted on
+        "#]]
+        .assert_eq(&deployment.report(&IapEnabled).await);
+    }
+
+    #[tokio::test]
+    async fn off_where_a_backendconfig_asks_for_it_is_wrong() {
+        let deployment = signing_in(json!({ "enabled": false }), "hunter2");
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-iap-enabled
+              backend service k8s-be-31380--u has Identity-Aware Proxy off
+                because   BackendConfig iap asks for it
+                fix       turns it on with a client that Google manages; name your own with
+                          oauth2-client-id and oauth2-client-secret
+                          gcloud compute backend-services update k8s-be-31380--u --global \
+                            --iap=enabled
+              kubectl kfcheck explain gcp-iap-enabled
+
+            FAIL     gcp-iap-enabled
+                     Identity-Aware Proxy is on where it is counted on
+        "#]]
+        .assert_eq(&deployment.report(&IapEnabled).await);
+    }
+
+    #[tokio::test]
+    async fn a_secret_without_the_clients_secret_is_wrong() {
+        let iap = json!({ "enabled": true, "oauth2ClientId": "1-a.apps.googleusercontent.com" });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-iap-enabled
+              BackendConfig istio-system/iap names Secret client, which lacks client_secret
+                fix       shows what is in it
+                          kubectl describe secret -n istio-system client
+              kubectl kfcheck explain gcp-iap-enabled
+
+            FAIL     gcp-iap-enabled
+                     Identity-Aware Proxy is on where it is counted on
+        "#]]
+        .assert_eq(&signing_in(iap, "").report(&IapEnabled).await);
+    }
+}

@@ -137,3 +137,83 @@ async fn judge_redirect<'a>(
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::IapEndpoint;
+    use crate::testing::Deployment;
+
+    /// A BackendConfig asks for sign-in, by this client, and the host answers so.
+    fn answering(client: &str, mut answer: Value) -> Deployment {
+        answer["url"] = "https://kf.example.com/".into();
+        let mut deployment = Deployment::healthy();
+        let named = json!({ "cloud.google.com/backend-config": r#"{"default": "iap"}"# });
+        deployment.object("Service")["metadata"]["annotations"] = named;
+        deployment.add(json!({ "apiVersion": "cloud.google.com/v1", "kind": "BackendConfig",
+            "metadata": { "namespace": "istio-system", "name": "iap" },
+            "spec": { "iap": { "enabled": true } } }));
+        deployment.file("gcp/compute/backendServices")[0]["iap"] =
+            json!({ "enabled": true, "oauth2ClientId": client });
+        *deployment.file("probes/http") = json!([answer]);
+        deployment
+    }
+
+    fn to_sign_in(client: &str) -> Value {
+        let location = format!("https://accounts.google.com/o/oauth2/v2/auth?client_id={client}");
+        json!({ "status": 302, "headers": { "location": location } })
+    }
+
+    #[tokio::test]
+    async fn any_client_will_do_where_google_manages_it() {
+        let report = answering("", to_sign_in("9-z")).report(&IapEndpoint).await;
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-iap-endpoint
+                     The host answers with Google's sign-in
+        "#]]
+        .assert_eq(&report);
+    }
+
+    #[tokio::test]
+    async fn the_sign_in_of_another_client_is_wrong() {
+        let report = answering("1-a", to_sign_in("9-z")).report(&IapEndpoint).await;
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-iap-endpoint
+              host kf.example.com signs in with another OAuth client
+                client    9-z
+                right is  1-a
+                fix       asks again
+                          curl -sSv -o /dev/null https://kf.example.com/
+              kubectl kfcheck explain gcp-iap-endpoint
+
+            FAIL     gcp-iap-endpoint
+                     The host answers with Google's sign-in
+        "#]]
+        .assert_eq(&report);
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_everybody_is_wrong_where_sign_in_is_asked_for() {
+        let report = answering("1-a", json!({ "status": 200 })).report(&IapEndpoint).await;
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-iap-endpoint
+              host kf.example.com answers without sign-in: it is not protected
+                fix       asks again
+                          curl -sSv -o /dev/null https://kf.example.com/
+              kubectl kfcheck explain gcp-iap-endpoint
+
+            FAIL     gcp-iap-endpoint
+                     The host answers with Google's sign-in
+        "#]]
+        .assert_eq(&report);
+    }
+}

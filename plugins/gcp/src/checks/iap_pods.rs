@@ -115,3 +115,76 @@ async fn last_complaint(cx: &Cx, pods: &[&Arc<Pod>]) -> Option<String> {
     let newest: Vec<_> = log.lines().rev().take(5).collect();
     newest.contains(&line).then(|| line.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::IapPods;
+    use crate::testing::Deployment;
+
+    /// A `backend-updater` of so many replicas, with one pod.
+    fn with_updater(replicas: u32, pod_status: &serde_json::Value) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        let labels = json!({ "app": "updater" });
+        deployment.add(json!({ "apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": { "namespace": "istio-system", "name": "backend-updater" },
+            "spec": { "replicas": replicas, "template": { "metadata": { "labels": labels } } } }));
+        deployment.add(json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "istio-system", "name": "backend-updater-0",
+                "ownerReferences": [{ "kind": "StatefulSet", "name": "backend-updater" }] },
+            "spec": { "containers": [{ "name": "updater", "image": "updater:1" }] },
+            "status": pod_status }));
+        deployment
+    }
+
+    #[tokio::test]
+    async fn where_none_is_installed_none_is_missed() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     gcp-iap-pods
+                     Kubeflow's helpers for the load balancer run
+                     (there is nothing of the kind here)
+        "#]]
+        .assert_eq(&Deployment::healthy().report(&IapPods).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_ready_is_fine_without_its_log() {
+        let ready = json!({ "phase": "Running",
+            "conditions": [{ "type": "Ready", "status": "True" }] });
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-iap-pods
+                     Kubeflow's helpers for the load balancer run
+        "#]]
+        .assert_eq(&with_updater(1, &ready).report(&IapPods).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_start_is_said_with_the_reason() {
+        let stuck = json!({ "phase": "Pending", "containerStatuses": [{ "name": "updater",
+            "state": { "waiting": { "reason": "ImagePullBackOff",
+                "message": "Back-off pulling image \"updater:1\"" } } }] });
+        expect![[r#"
+            kf.example.com: nothing broken on the way; something beside it is. 1 root cause,
+            0 symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  gcp-iap-pods
+              StatefulSet istio-system/backend-updater does not run
+                because   ImagePullBackOff: Back-off pulling image "updater:1"
+                fix       shows what the cluster says of it
+                          kubectl describe statefulset -n istio-system backend-updater
+              kubectl kfcheck explain gcp-iap-pods
+
+            FAIL     gcp-iap-pods
+                     Kubeflow's helpers for the load balancer run
+        "#]]
+        .assert_eq(&with_updater(1, &stuck).report(&IapPods).await);
+    }
+}

@@ -91,3 +91,72 @@ fn is_mismatch(answer: &HttpAnswer) -> bool {
     let body = answer.body_snippet.as_deref().is_some_and(told);
     body || answer.header("location").is_some_and(told)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::IapRedirectUri;
+    use crate::testing::Deployment;
+
+    /// The host leads to Google's sign-in, which answers so.
+    fn answering(mut answer: Value) -> Deployment {
+        let back = "https://iap.googleapis.com/v1/oauth/clientIds/1-a:handleRedirect";
+        let sign_in = format!(
+            "https://accounts.google.com/o/oauth2/v2/auth?client_id=1-a&redirect_uri={back}"
+        );
+        let mut deployment = Deployment::healthy();
+        answer["url"] = sign_in.as_str().into();
+        *deployment.file("probes/http") = json!([{ "url": "https://kf.example.com/",
+            "status": 302, "headers": { "location": sign_in } }, answer]);
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_that_asks_who_it_is_knows_the_address() {
+        let page = json!({ "status": 302, "headers": {
+            "location": "https://accounts.google.com/v3/signin/identifier" } });
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-iap-redirect-uri
+                     Google takes the address to send users back to
+        "#]]
+        .assert_eq(&answering(page).report(&IapRedirectUri).await);
+    }
+
+    #[tokio::test]
+    async fn a_mismatch_says_which_address_to_add() {
+        let page = json!({ "status": 400, "bodySnippet": "Error 400: redirect_uri_mismatch" });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-iap-redirect-uri
+              oauth client 1-a does not know the address to send users back to
+                says      redirect_uri_mismatch
+                to add    https://iap.googleapis.com/v1/oauth/clientIds/1-a:handleRedirect
+                fix       opens the page where it is to be added
+                          xdg-open https://console.cloud.google.com/apis/credentials
+              kubectl kfcheck explain gcp-iap-redirect-uri
+
+            FAIL     gcp-iap-redirect-uri
+                     Google takes the address to send users back to
+        "#]]
+        .assert_eq(&answering(page).report(&IapRedirectUri).await);
+    }
+
+    #[tokio::test]
+    async fn a_host_without_sign_in_has_no_address_to_ask_about() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     gcp-iap-redirect-uri
+                     Google takes the address to send users back to
+                     (there is nothing of the kind here)
+        "#]]
+        .assert_eq(&Deployment::healthy().report(&IapRedirectUri).await);
+    }
+}

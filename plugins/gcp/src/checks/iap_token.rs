@@ -73,3 +73,46 @@ impl Check for IapToken {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use super::IapToken;
+    use crate::testing::Deployment;
+
+    /// A request with a token is answered so.
+    fn answering(mut answer: Value) -> Deployment {
+        answer["url"] = "https://kf.example.com/".into();
+        answer["requestHeaders"] = json!({ "Proxy-Authorization": "Bearer hunter2hunter2" });
+        let mut deployment = Deployment::healthy();
+        *deployment.file("probes/http") = json!([answer]);
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_page_means_that_it_is_taken() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-iap-token
+                     Identity-Aware Proxy takes the token given
+        "#]]
+        .assert_eq(&answering(json!({ "status": 200 })).report(&IapToken).await);
+    }
+
+    #[tokio::test]
+    async fn without_a_token_there_is_nothing_to_judge() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     gcp-iap-token
+                     Identity-Aware Proxy takes the token given
+                     (no token was given)
+        "#]]
+        .assert_eq(&Deployment::healthy().report(&IapToken).await);
+    }
+}

@@ -104,3 +104,74 @@ fn remedy(about: &Complaint, ingress: &Ingress) -> (&'static str, String) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::IngressSync;
+    use crate::testing::Deployment;
+
+    const QUOTA: &str = "googleapi: Error 403: Quota 'BACKEND_SERVICES' exceeded. Limit: 5.0 \
+                         globally., quotaExceeded";
+
+    /// The controller said this about the Ingress, at these times.
+    fn said(events: &[(&str, &str, &str, &str)]) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        for (time, kind, reason, message) in events {
+            deployment.add(json!({ "apiVersion": "v1", "kind": "Event",
+                "metadata": { "namespace": "istio-system", "name": format!("front.{time}") },
+                "involvedObject": { "kind": "Ingress", "namespace": "istio-system",
+                    "name": "front" },
+                "type": kind, "reason": reason, "message": message,
+                "lastTimestamp": format!("2026-11-21T{time}:00Z") }));
+        }
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_later_success_or_half_an_hour_of_silence_answers_an_error() {
+        let events =
+            [("11:50", "Warning", "Sync", QUOTA), ("11:55", "Normal", "Sync", "UrlMap updated")];
+        let report = said(&events).report(&IngressSync).await;
+        let silence = [("11:20", "Warning", "Sync", QUOTA)];
+        assert_eq!(report, said(&silence).report(&IngressSync).await);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-ingress-sync
+                     Google's controllers can build what the Ingress asks for
+        "#]]
+        .assert_eq(&report);
+    }
+
+    #[tokio::test]
+    async fn a_promise_answers_nothing() {
+        let events = [
+            ("11:50", "Warning", "Sync", QUOTA),
+            ("11:55", "Normal", "Sync", "Scheduled for sync"),
+        ];
+        let mut deployment = said(&events);
+        deployment.object("Ingress")["status"] = json!({});
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-ingress-sync
+              Ingress istio-system/front can't be synced: quota BACKEND_SERVICES is used up
+                says      Sync: googleapi: Error 403: Quota 'BACKEND_SERVICES' exceeded.
+                          Limit: 5.0 globally., quotaExceeded
+                last      2026-11-21T11:50:00Z
+                fix       shows the project's quotas; ask for more of the one that is used
+                          up
+                          gcloud compute project-info describe --flatten=quotas \
+                            --format='table(quotas)'
+              kubectl kfcheck explain gcp-ingress-sync
+
+            FAIL     gcp-ingress-sync
+                     Google's controllers can build what the Ingress asks for
+        "#]]
+        .assert_eq(&deployment.report(&IngressSync).await);
+    }
+}

@@ -130,3 +130,69 @@ fn examine(ingress: &Ingress, certificate: &ManagedCertificate, out: &mut Findin
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::{ANNOTATION, ManagedCertificateActive};
+    use crate::testing::Deployment;
+
+    /// The Ingress names these certificates, and these there are, in these states.
+    fn with(named: &str, certificates: &[(&str, &str)]) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        if !named.is_empty() {
+            deployment.object("Ingress")["metadata"]["annotations"][ANNOTATION] = named.into();
+        }
+        for (name, status) in certificates {
+            let overall = if status.starts_with("Failed") { "Provisioning" } else { status };
+            deployment.add(json!({ "apiVersion": "networking.gke.io/v1",
+                "kind": "ManagedCertificate",
+                "metadata": { "namespace": "istio-system", "name": name },
+                "spec": { "domains": ["kf.example.com"] },
+                "status": { "certificateStatus": overall, "domainStatus": [
+                    { "domain": "kf.example.com", "status": status }] } }));
+        }
+        deployment
+    }
+
+    #[tokio::test]
+    async fn one_that_is_named_and_active_is_fine() {
+        let report = with("kf", &[("kf", "Active")]).report(&ManagedCertificateActive).await;
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-managed-certificate
+                     The host's managed certificate is attached and issued
+        "#]]
+        .assert_eq(&report);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_not_named_is_attached_by_the_command_shown() {
+        let deployment = with("kf-cert.yaml", &[("kf", "Provisioning")]);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-managed-certificate
+              Ingress istio-system/front names ManagedCertificate kf-cert.yaml, which does
+                not exist
+                there is  kf
+                fix       attaches the one for its host
+                          kubectl annotate ingress front -n istio-system \
+                            --overwrite networking.gke.io/managed-certificates=kf
+              kubectl kfcheck explain gcp-managed-certificate
+
+            WARNING  gcp-managed-certificate
+              ManagedCertificate istio-system/kf is not issued yet (Provisioning)
+                fix       shows how far it is
+                          kubectl describe managedcertificate -n istio-system kf
+
+            FAIL     gcp-managed-certificate
+                     The host's managed certificate is attached and issued
+        "#]]
+        .assert_eq(&deployment.report(&ManagedCertificateActive).await);
+    }
+}

@@ -52,3 +52,69 @@ impl Check for NegAnnotated {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::NegAnnotated;
+    use crate::testing::Deployment;
+
+    fn asking(annotation: &str) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        let named = json!({ "cloud.google.com/neg": annotation });
+        deployment.object("Service")["metadata"]["annotations"] = named;
+        deployment
+    }
+
+    #[tokio::test]
+    async fn the_port_of_the_service_is_right_though_pods_serve_another() {
+        let deployment = asking(r#"{"ingress": true, "exposed_ports": {"80": {}}}"#);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-neg-annotation
+                     Services ask for network endpoint groups that can be made
+        "#]]
+        .assert_eq(&deployment.report(&NegAnnotated).await);
+    }
+
+    #[tokio::test]
+    async fn the_port_of_the_pods_is_wrong() {
+        let mut deployment = asking(r#"{"ingress": true, "exposed_ports": {"8080": {}}}"#);
+        deployment.unhealthy();
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-neg-annotation
+              Service istio-system/gateway asks for a network endpoint group for port 8080,
+                which it lacks
+                has ports 80
+              kubectl kfcheck explain gcp-neg-annotation
+
+            FAIL     gcp-neg-annotation
+                     Services ask for network endpoint groups that can be made
+        "#]]
+        .assert_eq(&deployment.report(&NegAnnotated).await);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_json_is_wrong() {
+        let mut deployment = asking("{'ingress': true}");
+        deployment.unhealthy();
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-neg-annotation
+              Service istio-system/gateway has a neg annotation that is not JSON
+                because   key must be a string at line 1 column 2
+              kubectl kfcheck explain gcp-neg-annotation
+
+            FAIL     gcp-neg-annotation
+                     Services ask for network endpoint groups that can be made
+        "#]]
+        .assert_eq(&deployment.report(&NegAnnotated).await);
+    }
+}

@@ -83,3 +83,73 @@ impl Check for NegEndpoints {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::NegEndpoints;
+    use crate::testing::Deployment;
+
+    /// The backend service reaches pods by one group in two zones, which holds these pods.
+    fn holding(ips: &[&str]) -> Deployment {
+        let link = |zone: &str| format!("projects/p/zones/{zone}/networkEndpointGroups/neg");
+        let group = |zone: &str| json!({ "name": "neg", "zone": zone, "selfLink": link(zone) });
+        let mut deployment = Deployment::healthy();
+        let status = r#"{"network_endpoint_groups": {"80": "neg"}, "zones": ["y", "z"]}"#;
+        deployment.object("Service")["metadata"]["annotations"] =
+            json!({ "cloud.google.com/neg-status": status });
+        deployment.file("gcp/compute/backendServices")[0]["backends"] =
+            json!([{ "group": link("y") }, { "group": link("z") }]);
+        *deployment.file("gcp/compute/networkEndpointGroups") = json!([group("y"), group("z")]);
+        let endpoint = |ip| json!({ "networkEndpoint": { "ipAddress": ip, "port": 8080 } });
+        let endpoints: Vec<_> = ips.iter().map(endpoint).collect();
+        *deployment.file("gcp/compute/networkEndpoints") = json!({ "neg": endpoints });
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_not_ready_may_be_in_it_or_not() {
+        let report = async |held: &[&str]| {
+            let mut deployment = holding(held);
+            let mut pod = deployment.object("Pod").clone();
+            pod["metadata"]["name"] = "gateway-1".into();
+            pod["status"]["podIP"] = "10.8.0.6".into();
+            pod["status"]["conditions"][0]["status"] = "False".into();
+            deployment.add(pod);
+            deployment.report(&NegEndpoints).await
+        };
+        let within = report(&["10.8.0.5", "10.8.0.6"]).await;
+        assert_eq!(within, report(&["10.8.0.5"]).await);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-neg-endpoints
+                     Network endpoint groups hold the pods that there are
+        "#]]
+        .assert_eq(&within);
+    }
+
+    #[tokio::test]
+    async fn pods_that_are_gone_or_missing_are_named() {
+        let mut deployment = holding(&["10.8.0.9"]);
+        deployment.unhealthy();
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-neg-endpoints
+              network endpoint group neg holds other endpoints than the Service has
+                has extra 10.8.0.9:8080
+                lacks     10.8.0.5:8080
+                fix       shows what the controller says
+                          kubectl describe service -n istio-system gateway
+              kubectl kfcheck explain gcp-neg-endpoints
+
+            FAIL     gcp-neg-endpoints
+                     Network endpoint groups hold the pods that there are
+        "#]]
+        .assert_eq(&deployment.report(&NegEndpoints).await);
+    }
+}

@@ -71,3 +71,70 @@ async fn is_healthy(cx: &Cx, service: &str) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::NegNeedsVpcNative;
+    use crate::testing::Deployment;
+
+    /// A Service with this annotation, on a cluster that isn't VPC-native.
+    fn by_routes(annotation: &str) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        let named = json!({ "cloud.google.com/neg": annotation });
+        deployment.object("Service")["metadata"]["annotations"] = named;
+        *deployment.file("gcp/container/clusters") = json!([{ "name": "c", "location": "z" }]);
+        deployment
+    }
+
+    #[tokio::test]
+    async fn an_annotation_that_asks_for_nothing_is_fine() {
+        let deployment = by_routes(r#"{"ingress": false, "exposed_ports": {}}"#);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     gcp-neg-needs-vpc-native
+                     Network endpoint groups are used on a VPC-native cluster
+                     (there is nothing of the kind here)
+        "#]]
+        .assert_eq(&deployment.report(&NegNeedsVpcNative).await);
+    }
+
+    #[tokio::test]
+    async fn a_healthy_endpoint_is_proof_enough() {
+        let deployment = by_routes(r#"{"ingress": true}"#);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-neg-needs-vpc-native
+                     Network endpoint groups are used on a VPC-native cluster
+        "#]]
+        .assert_eq(&deployment.report(&NegNeedsVpcNative).await);
+    }
+
+    #[tokio::test]
+    async fn without_one_the_groups_are_to_blame() {
+        let mut deployment = by_routes(r#"{"ingress": true}"#);
+        deployment.unhealthy();
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-neg-needs-vpc-native
+              Service istio-system/gateway asks for network endpoint groups, and the cluster
+                is routes-based
+                cluster   c has no ipAllocationPolicy.useIpAliases
+                fix       goes back to node ports
+                          kubectl annotate service gateway \
+                            -n istio-system cloud.google.com/neg-
+              kubectl kfcheck explain gcp-neg-needs-vpc-native
+
+            FAIL     gcp-neg-needs-vpc-native
+                     Network endpoint groups are used on a VPC-native cluster
+        "#]]
+        .assert_eq(&deployment.report(&NegNeedsVpcNative).await);
+    }
+}

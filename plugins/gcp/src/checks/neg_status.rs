@@ -75,3 +75,72 @@ async fn examine(cx: &Cx, service: &Service, status: &NegStatus, out: &mut Findi
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::NegReady;
+    use crate::testing::Deployment;
+
+    /// A Service that asks for a group; the controller noted one, `neg`, whose object says so.
+    fn synced(status: &str) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["metadata"]["annotations"] = json!({
+            "cloud.google.com/neg": r#"{"ingress": true}"#,
+            "cloud.google.com/neg-status":
+                r#"{"network_endpoint_groups": {"80": "neg"}, "zones": ["y", "z"]}"# });
+        deployment.add(json!({ "apiVersion": "networking.gke.io/v1beta1",
+            "kind": "ServiceNetworkEndpointGroup",
+            "metadata": { "namespace": "istio-system", "name": "neg" },
+            "status": { "conditions": [
+                { "type": "Initialized", "status": "True" },
+                { "type": "Synced", "status": status, "reason": "NegSyncFailed",
+                    "message": "quota exceeded" }] } }));
+        deployment
+    }
+
+    #[tokio::test]
+    async fn one_group_on_several_zones_is_one_that_is_in_sync() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     gcp-neg-status
+                     Network endpoint groups are made and in sync
+        "#]]
+        .assert_eq(&synced("True").report(&NegReady).await);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_asks_for_none_needs_none() {
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     gcp-neg-status
+                     Network endpoint groups are made and in sync
+                     (there is nothing of the kind here)
+        "#]]
+        .assert_eq(&Deployment::healthy().report(&NegReady).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_out_of_sync_says_why() {
+        let mut deployment = synced("False");
+        deployment.unhealthy();
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-neg-status
+              ServiceNetworkEndpointGroup istio-system/neg is not synced
+                because   NegSyncFailed: quota exceeded
+              kubectl kfcheck explain gcp-neg-status
+
+            FAIL     gcp-neg-status
+                     Network endpoint groups are made and in sync
+        "#]]
+        .assert_eq(&deployment.report(&NegReady).await);
+    }
+}

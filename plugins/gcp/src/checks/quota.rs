@@ -107,3 +107,70 @@ async fn show(cx: &Cx, metric: &str) -> String {
     let project = scope.as_ref().ok().map(|scope| format!(" --project {}", scope.project));
     format!("gcloud compute {what} list{}", project.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::QuotaLeft;
+    use crate::testing::Deployment;
+
+    fn using(metric: &str, usage: f64) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        *deployment.file("gcp/compute/project") =
+            json!({ "quotas": [{ "metric": metric, "limit": 50.0, "usage": usage }] });
+        deployment
+    }
+
+    #[tokio::test]
+    async fn what_no_load_balancer_is_made_of_may_be_used_up() {
+        let report = using("ROUTES", 50.0).report(&QuotaLeft).await;
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     gcp-quota
+                     The project's quotas leave room for the load balancer
+                     (there is nothing of the kind here)
+        "#]]
+        .assert_eq(&report);
+    }
+
+    #[tokio::test]
+    async fn what_is_nearly_used_up_is_a_warning() {
+        let report = using("BACKEND_SERVICES", 45.0).report(&QuotaLeft).await;
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  gcp-quota
+              quota BACKEND_SERVICES (global) is nearly used up (45 of 50)
+                fix       shows what takes it
+                          gcloud compute backend-services list --project p
+
+            warn     gcp-quota
+                     The project's quotas leave room for the load balancer
+        "#]]
+        .assert_eq(&report);
+    }
+
+    #[tokio::test]
+    async fn what_is_used_up_while_an_ingress_waits_is_the_cause() {
+        let mut deployment = using("BACKEND_SERVICES", 50.0);
+        deployment.object("Ingress")["status"] = json!({});
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-quota
+              quota BACKEND_SERVICES (global) is used up (50 of 50)
+                fix       shows what takes it
+                          gcloud compute backend-services list --project p
+              kubectl kfcheck explain gcp-quota
+
+            FAIL     gcp-quota
+                     The project's quotas leave room for the load balancer
+        "#]]
+        .assert_eq(&deployment.report(&QuotaLeft).await);
+    }
+}

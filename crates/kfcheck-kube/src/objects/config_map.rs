@@ -1,0 +1,47 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::Metadata;
+use crate::object;
+
+/// A ConfigMap, of which only what is known to be public is kept: people put passwords in them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "OnWire", into = "OnWire")]
+pub struct ConfigMap {
+    /// Its name.
+    pub metadata: Metadata,
+    /// The audiences of Identity-Aware Proxy's that its text names.
+    pub audiences: BTreeSet<String>,
+}
+
+object!(ConfigMap, core, "configmaps", "ConfigMap", true);
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct OnWire {
+    metadata: Metadata,
+    data: Option<BTreeMap<String, String>>,
+}
+
+impl From<OnWire> for ConfigMap {
+    fn from(OnWire { metadata, data }: OnWire) -> Self {
+        static AUDIENCE: LazyLock<Option<Regex>> =
+            LazyLock::new(|| Regex::new(r"/projects/[0-9]+/global/backendServices/[0-9]+").ok());
+        let texts = data.iter().flat_map(BTreeMap::values);
+        let found = texts.flat_map(|text| AUDIENCE.iter().flat_map(|re| re.find_iter(text)));
+        let audiences = found.map(|audience| audience.as_str().to_owned()).collect();
+        Self { metadata, audiences }
+    }
+}
+
+impl From<ConfigMap> for OnWire {
+    fn from(ConfigMap { metadata, audiences }: ConfigMap) -> Self {
+        let text = audiences.into_iter().collect::<Vec<_>>().join("\n");
+        Self { metadata, data: Some(BTreeMap::from([("audiences".to_owned(), text)])) }
+    }
+}
