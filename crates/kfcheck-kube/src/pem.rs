@@ -27,6 +27,11 @@ pub(crate) fn last_expiry(coded: &str) -> Option<Timestamp> {
     ends.filter_map(|pem| not_after(&pem.parse_x509().ok()?)).max()
 }
 
+/// Whether base64 of PEM text holds nothing, as placeholders do.
+pub(crate) fn is_blank(coded: &str) -> bool {
+    STANDARD.decode(coded.trim()).is_ok_and(|text| text.trim_ascii().is_empty())
+}
+
 fn certificates(text: &[u8]) -> Vec<Pem> {
     let all = Pem::iter_from_buffer(text).filter_map(Result::ok);
     all.filter(|pem| pem.label == "CERTIFICATE").collect()

@@ -99,7 +99,7 @@ impl Fact for HttpProbe {
     type Value = Vec<HttpAnswer>;
 
     fn place(&self) -> Option<Place<Vec<HttpAnswer>>> {
-        let command = format!("curl -sv {}", self.url);
+        let command = format!("curl -sv '{}'", self.url);
         Some(Place::members("probes/http", [("url", &*self.url)], command))
     }
 }

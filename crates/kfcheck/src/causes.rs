@@ -11,7 +11,7 @@ pub struct Cause<'a> {
     pub finding: &'a Finding,
     /// The findings that follow from it, nearest first.
     pub explains: Vec<(&'static str, &'a Finding)>,
-    /// The entrances that do not answer because of it.
+    /// The entrances that do not answer because of it. One that was seen to answer is none of them.
     pub takes_down: Vec<&'a Resource>,
 }
 
@@ -44,7 +44,8 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
                 all.clone().filter(|&other| explains(root, other)).collect();
             explained.sort_by_key(|&other| (distance(other), failed[other].1.symptom, other));
             let down = |entrance: &&&Resource| {
-                distances[root][graph.node(entrance, Aspect::Serving)] != FAR
+                let answers = report.results.iter().any(|r| r.answering.contains(**entrance));
+                !answers && distances[root][graph.node(entrance, Aspect::Serving)] != FAR
             };
             let (check, finding) = failed[root];
             Cause {

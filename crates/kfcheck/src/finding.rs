@@ -156,6 +156,7 @@ impl Finding {
 pub struct Findings {
     pub(crate) found: Vec<Finding>,
     pub(crate) healthy: Vec<Resource>,
+    pub(crate) answering: BTreeSet<Resource>,
     pub(crate) unknown: Vec<(Option<Resource>, FactError)>,
     pub(crate) edges: BTreeSet<Edge>,
     pub(crate) skipped: Option<String>,
@@ -165,6 +166,13 @@ impl Findings {
     /// `subject` was examined and is healthy.
     pub fn ok(&mut self, subject: impl Into<Resource>) {
         self.healthy.push(subject.into());
+    }
+
+    /// `subject` was asked and answered as it should: whatever else is wrong, it is not down.
+    pub fn answers(&mut self, subject: impl Into<Resource>) {
+        let subject = subject.into();
+        self.answering.insert(subject.clone());
+        self.healthy.push(subject);
     }
 
     /// Something is wrong with `subject` itself; `message` continues the sentence.

@@ -27,7 +27,7 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
             "${1}(redacted)",
         ),
         (
-            r#"\b([\w.-]*(?i:token|credentials?)\s*:\s+)([^\s"',;&}\])]*[0-9A-Z_./+=-][^\s"',;&}\])]*)"#,
+            r#"\b([\w.-]*(?i:token|credentials?)\s*:\s+)([^\s"',;&}\])]*[0-9][^\s"',;&}\])]*|[^\s"',;&}\])]{20,})"#,
             "${1}(redacted)",
         ),
         // A JSON web token, an access token of Google's or an access key of AWS's.
@@ -77,6 +77,7 @@ mod tests {
             ("ldap://cn=admin:hunter2@host", "ldap://cn=admin:(redacted)@host"),
             ("key eyJhbGciOi.eyJzdWIiOi.c2ln ends", "key (redacted) ends"),
             ("token: permission denied", "token: permission denied"),
+            ("credentials: JWT audience doesn't match", "credentials: JWT audience doesn't match"),
             ("access_token=abcdefghi", "access_token=(redacted)"),
             (r#"{"access_token":"abcdefgh"}"#, r#"{"access_token":"(redacted)"}"#),
             ("id_token: abc123def", "id_token: (redacted)"),

@@ -36,6 +36,8 @@ pub struct CheckResult {
     pub findings: Vec<Finding>,
     /// What is healthy.
     pub healthy: Vec<Resource>,
+    /// What was seen to answer as it should.
+    pub answering: BTreeSet<Resource>,
     /// What it adds to the path.
     pub edges: BTreeSet<Edge>,
     /// Why there was nothing to examine.
@@ -53,7 +55,7 @@ impl CheckResult {
         ended: Option<FactError>,
         facts: Vec<FactKey>,
     ) -> Self {
-        let Findings { found: findings, healthy, mut unknown, edges, mut skipped } = out;
+        let Findings { found: findings, healthy, answering, mut unknown, edges, mut skipped } = out;
         match ended {
             Some(FactError { fault: Fault::Absent(what), .. }) => skipped = Some(what),
             ended => unknown.extend(ended.map(|error| (None, error))),
@@ -69,7 +71,7 @@ impl CheckResult {
             None => Status::Pass,
         };
         let Meta { id, title, .. } = *meta;
-        Self { id, title, status, findings, healthy, edges, skipped, unknown, facts }
+        Self { id, title, status, findings, healthy, answering, edges, skipped, unknown, facts }
     }
 }
 

@@ -11,16 +11,20 @@ use regex::Regex;
 /// doesn't come again is over (ingress-gce, `--sync-period` and its back-off).
 const RESYNC: i64 = 30;
 
-/// The newest complaint about `resource` that nothing has answered since.
+/// The newest complaint of Google's controllers about `resource`, for one of these reasons or for
+/// any, that nothing has answered since.
 pub(crate) async fn complaint(
     cx: &Cx,
     resource: &Resource,
     is_up: bool,
+    reasons: &[&str],
 ) -> Result<Option<Arc<Event>>, FactError> {
     let namespace = resource.namespace.as_deref().unwrap_or("default");
     let events = cx.get(within::<Event>(namespace)).await?;
-    let about: Vec<_> = events.iter().filter(|event| event.is_about(resource)).collect();
-    let warnings = about.iter().filter(|event| event.is_warning());
+    let ours = |event: &&Arc<Event>| event.is_about(resource) && is_googles(event.by());
+    let about: Vec<_> = events.iter().filter(ours).collect();
+    let meant = |reason: &str| reasons.is_empty() || reasons.contains(&reason);
+    let warnings = about.iter().filter(|event| event.is_warning() && meant(&event.reason));
     let Some(newest) = warnings.max_by_key(|event| event.last_seen()) else { return Ok(None) };
     let last_good =
         about.iter().filter(|event| is_success(event)).filter_map(|event| event.last_seen()).max();
@@ -28,6 +32,12 @@ pub(crate) async fn complaint(
     let oldest = before(now(cx).await);
     let stale = is_up && newest.last_seen().is_some_and(|bad| bad < oldest);
     Ok((!over && !stale).then(|| Arc::clone(newest)))
+}
+
+/// Whether a controller is one of Google's, or unnamed. Others speak of the same Ingress.
+fn is_googles(component: &str) -> bool {
+    let known = ["loadbalancer-controller", "ingress-gce", "neg-controller", "managed-certificate"];
+    component.is_empty() || known.iter().any(|name| component.contains(name))
 }
 
 async fn now(cx: &Cx) -> Timestamp {

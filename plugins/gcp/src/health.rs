@@ -1,25 +1,86 @@
-//! Whether health checks ask what pods serve, and whether they get there.
+//! What health checks ask, what pods serve, and what came of it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use ipnet::IpNet;
-use kfcheck::{Cx, Fact, FactError, Fault, Resource, async_trait};
-use kfcheck_kube::{Cloud, Pod, Unreached};
+use kfcheck::{Cx, Fact, FactError, Fault};
+use kfcheck_kube::Pod;
 use serde::Serialize;
 
 use crate::{
-    BackendHealth, BackendInUse, BackendsInUse, EffectiveFirewalls, Firewalls, GroupHealth, Guards,
-    Health, HealthCheck, HealthChecks, Instance, Instances, Network, Networks, Subnetworks,
-    firewall::{Attempt, Decisive, judge, levels},
-    path::{pods_of, port_on_pods},
+    BackendHealth, BackendInUse, BackendsInUse, EndpointHealth, GroupHealth, Health, HealthCheck,
+    HealthChecks, LogEntries, LogEntry, ProbeResult, backends::port_on_pods,
 };
 
-/// Where Google's health checks and load balancers come from (Load Balancing documentation,
-/// "Health checks overview", "Probe IP ranges and firewall rules").
-pub(crate) const PROBERS: [&str; 2] = ["35.191.0.0/16", "130.211.0.0/22"];
+/// The health checks of the backend services on the path, and what came of them.
+#[derive(Clone, Serialize)]
+pub(crate) struct HealthChecksInUse;
+
+/// A health check, for whom it asks, and what came of it.
+pub(crate) struct CheckInUse {
+    pub(crate) used: BackendInUse,
+    pub(crate) check: HealthCheck,
+    /// What the load balancer says; where it says nothing, that is an error as well.
+    pub(crate) health: Result<Health, FactError>,
+    endpoints: Vec<EndpointHealth>,
+}
+
+impl Fact for HealthChecksInUse {
+    const NAME: &'static str = "gcp.healthChecksInUse";
+    type Value = Vec<CheckInUse>;
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<CheckInUse>, FactError> {
+        let path = cx.path().await?;
+        let used = cx.get(BackendsInUse).await?;
+        let mut all = Vec::new();
+        if used.is_empty() {
+            return Ok(all);
+        }
+        let checks = cx.get(HealthChecks).await?;
+        for used in used.iter() {
+            let groups = cx.get(BackendHealth::of(&used.backend)).await;
+            let endpoints = groups.iter().flat_map(|groups| GroupHealth::endpoints(groups));
+            let endpoints: Vec<_> = endpoints.cloned().collect();
+            let health = groups.and_then(|groups| said(used, GroupHealth::judge(&groups)));
+            for check in path.below(&used.backend, checks.iter()) {
+                all.push(CheckInUse {
+                    used: used.clone(),
+                    check: check.clone(),
+                    health: health.clone(),
+                    endpoints: endpoints.clone(),
+                });
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What the load balancer says, if it does.
+pub(crate) fn said(used: &BackendInUse, health: Health) -> Result<Health, FactError> {
+    match health {
+        Health::Unsaid => {
+            let detail = format!("the load balancer doesn't say how {} is", used.backend.name);
+            Err(Fault::Unreachable(detail).into())
+        }
+        known => Ok(known),
+    }
+}
+
+impl CheckInUse {
+    /// The latest result of its probes of each endpoint. Backend services share machines, so that
+    /// the port has to be its own.
+    pub(crate) async fn probes(&self, cx: &Cx) -> Result<Vec<ProbeResult>, FactError> {
+        let entries = cx.get(LogEntries).await?;
+        let about = |result: &ProbeResult| {
+            let here = |endpoint: &EndpointHealth| {
+                let ip = [&result.ip_address, &result.target_ip].contains(&&endpoint.ip_address);
+                let port = self.check.port().or(endpoint.port);
+                ip && (result.target_port.is_none() || port.is_none() || result.target_port == port)
+            };
+            self.endpoints.iter().any(here)
+        };
+        Ok(LogEntry::probes(&entries, about).into_iter().cloned().collect())
+    }
+}
 
 /// What is wrong with a health check.
 pub(crate) struct Wrong {
@@ -124,7 +185,11 @@ pub(crate) fn examine(
 }
 
 /// The port of the pods that a health check ends at, where they say that they have it.
-fn asked_on_pod(used: &BackendInUse, check: &HealthCheck, pods: &[Arc<Pod>]) -> Option<u16> {
+pub(crate) fn asked_on_pod(
+    used: &BackendInUse,
+    check: &HealthCheck,
+    pods: &[Arc<Pod>],
+) -> Option<u16> {
     let BackendInUse { backend, service, service_port, .. } = used;
     let pod = pods.first()?;
     let port = match (check.port(), backend.reaches_pods()) {
@@ -138,229 +203,4 @@ fn asked_on_pod(used: &BackendInUse, check: &HealthCheck, pods: &[Arc<Pod>]) -> 
     let declared: Vec<_> = pod.spec.containers.iter().flat_map(|c| &c.ports).collect();
     let has = declared.is_empty() || declared.iter().any(|d| d.container_port == port);
     has.then_some(port)
-}
-
-/// How the firewall treats the load balancer's health checks and requests, by network.
-#[derive(Clone, Serialize)]
-pub(crate) struct ProbeReach;
-
-/// How the firewall of one network does.
-#[derive(Clone, Debug)]
-pub(crate) struct NetworkReach {
-    /// The network.
-    pub(crate) network: Network,
-    /// The ports that something is kept from.
-    pub(crate) ports: BTreeSet<u16>,
-    /// From where.
-    pub(crate) sources: BTreeSet<IpNet>,
-    /// Whether some of it gets through all the same.
-    pub(crate) is_partial: bool,
-    /// The tags of the machines.
-    pub(crate) tags: BTreeSet<String>,
-    /// The rules that keep it out.
-    pub(crate) rules: BTreeSet<Decisive>,
-    /// The rules that decide by what can't be seen.
-    pub(crate) undecided: BTreeSet<Decisive>,
-    /// Why the policies of organization and folders weren't looked at, if they weren't.
-    pub(crate) unseen: Option<FactError>,
-    /// The backend services behind it.
-    pub(crate) backends: BTreeSet<String>,
-}
-
-impl Fact for ProbeReach {
-    const NAME: &'static str = "gcp.probeReach";
-    type Value = Vec<NetworkReach>;
-
-    async fn fetch(&self, cx: &Cx) -> Result<Vec<NetworkReach>, FactError> {
-        let path = cx.path().await?;
-        let used = cx.get(BackendsInUse).await?;
-        if used.is_empty() {
-            return Ok(Vec::new());
-        }
-        let checks = cx.get(HealthChecks).await?;
-        let instances = cx.get(Instances).await?;
-        let mut reach: BTreeMap<Network, NetworkReach> = BTreeMap::new();
-        let mut guards: BTreeMap<Network, (Guards, bool)> = BTreeMap::new();
-        for used in used.iter() {
-            let backend = &used.backend;
-            let probed = path.below(backend, checks.iter()).into_iter();
-            let mut ports: BTreeSet<_> = probed.filter_map(HealthCheck::port).collect();
-            ports.extend(serving_port(cx, used).await?);
-            for instance in alike(&path.below(backend, instances.iter())) {
-                let Some(network) = instance.network() else { continue };
-                if !guards.contains_key(&network) {
-                    let (found, unseen) = guards_of(cx, &network).await?;
-                    let policies_first = policies_first(cx, &network).await;
-                    guards.insert(network.clone(), (found, policies_first));
-                    reach.insert(network.clone(), NetworkReach::new(&network, unseen));
-                }
-                let (Some((guards, first)), Some(reach)) =
-                    (guards.get(&network), reach.get_mut(&network))
-                else {
-                    continue;
-                };
-                reach.backends.insert(backend.name.clone());
-                let levels = levels(guards, *first);
-                for source in sources(cx, used, &network).await? {
-                    for &port in &ports {
-                        let attempt = Attempt { source, instance, network: &network, port };
-                        reach.add(attempt, judge(&levels, attempt));
-                    }
-                }
-            }
-        }
-        Ok(reach.into_values().collect())
-    }
-}
-
-impl NetworkReach {
-    fn new(network: &Network, unseen: Option<FactError>) -> Self {
-        Self {
-            network: network.clone(),
-            ports: BTreeSet::new(),
-            sources: BTreeSet::new(),
-            is_partial: false,
-            tags: BTreeSet::new(),
-            rules: BTreeSet::new(),
-            undecided: BTreeSet::new(),
-            unseen,
-            backends: BTreeSet::new(),
-        }
-    }
-
-    fn add(&mut self, attempt: Attempt<'_>, verdict: crate::firewall::Verdict) {
-        self.is_partial |= !verdict.allowed.is_empty();
-        self.undecided.extend(verdict.undecided.into_iter().map(|(_, rule)| rule));
-        for (part, rule) in verdict.denied {
-            self.ports.insert(attempt.port);
-            self.sources.insert(part);
-            self.tags.extend(attempt.instance.tags().iter().cloned());
-            self.rules.extend(rule);
-        }
-    }
-}
-
-/// One of each sort: firewall rules tell machines by network, tags and accounts.
-fn alike<'a>(instances: &[&'a Instance]) -> Vec<&'a Instance> {
-    let mut seen = BTreeSet::new();
-    let sort = |instance: &&&'a Instance| {
-        let accounts: Vec<_> = instance.service_accounts().map(str::to_owned).collect();
-        seen.insert((instance.network(), instance.tags().to_vec(), accounts))
-    };
-    instances.iter().filter(sort).copied().collect()
-}
-
-/// The port that requests are sent to.
-async fn serving_port(cx: &Cx, used: &BackendInUse) -> Result<Option<u16>, FactError> {
-    if !used.backend.reaches_pods() {
-        return Ok(used.backend.port);
-    }
-    let pods = pods_of(cx, &used.service).await?;
-    Ok(used.service_port.as_ref().and_then(|port| port_on_pods(port, &pods)))
-}
-
-/// What guards a network, and why that isn't all, if it isn't.
-async fn guards_of(cx: &Cx, network: &Network) -> Result<(Guards, Option<FactError>), FactError> {
-    let Network { project, name, .. } = network;
-    let all = EffectiveFirewalls { project: project.clone(), network: name.clone() };
-    let (mut guards, unseen) = match cx.get(all).await {
-        Ok(guards) => ((*guards).clone(), None),
-        Err(error) => (Guards::default(), Some(error)),
-    };
-    if guards.firewalls.is_empty() {
-        guards.firewalls.clone_from(&*cx.get(Firewalls).await?);
-        let of_project = |rule: &crate::Firewall| rule.network.project() == project;
-        if network.shared && !guards.firewalls.iter().any(of_project) {
-            let detail = format!(
-                "no firewall rule of host project {project} is among those listed; list them \
-                 there, which takes compute.firewalls.list on {project}"
-            );
-            return Err(Fault::Unreachable(detail).into());
-        }
-    }
-    Ok((guards, unseen))
-}
-
-async fn policies_first(cx: &Cx, network: &Network) -> bool {
-    let networks = cx.get(Networks).await;
-    let ours = |order: &&crate::NetworkOrder| {
-        order.name == network.name && order.self_link.project() == network.project
-    };
-    let order = networks.iter().flat_map(|all| all.iter()).find(ours);
-    order.is_some_and(|order| {
-        order.network_firewall_policy_enforcement_order.as_deref()
-            == Some("BEFORE_CLASSIC_FIREWALL")
-    })
-}
-
-/// Where health checks and requests come from. Load balancers that are made of Envoy send requests
-/// from a subnetwork of their own as well.
-async fn sources(cx: &Cx, used: &BackendInUse, network: &Network) -> Result<Vec<IpNet>, FactError> {
-    let mut sources: Vec<IpNet> = PROBERS.iter().filter_map(|range| range.parse().ok()).collect();
-    let Some(region) = &used.backend.region else { return Ok(sources) };
-    for subnetwork in cx.get(Subnetworks).await?.iter() {
-        let here = Network::of(&subnetwork.network, &network.project) == *network
-            || subnetwork.network.name() == network.name;
-        let proxies = ["REGIONAL_MANAGED_PROXY", "INTERNAL_HTTPS_LOAD_BALANCER"];
-        if here
-            && subnetwork.region.name() == region.name()
-            && proxies.contains(&subnetwork.purpose.as_str())
-        {
-            sources.extend(subnetwork.ip_cidr_range.parse::<IpNet>().ok());
-        }
-    }
-    Ok(sources)
-}
-
-/// Google Cloud, for the checks of the cluster.
-pub struct GoogleCloud;
-
-#[async_trait]
-impl Cloud for GoogleCloud {
-    async fn token_audiences(&self, cx: &Cx) -> Result<Vec<(String, Resource)>, FactError> {
-        let used = cx.get(BackendsInUse).await?;
-        let audience = |used: &BackendInUse| {
-            let BackendInUse { backend, .. } = used;
-            (format!("/projects/…/global/backendServices/{}", backend.id), backend.into())
-        };
-        let known = used.iter().filter(|used| !used.backend.id.is_empty());
-        Ok(known.map(audience).collect())
-    }
-
-    async fn unreached(&self, cx: &Cx) -> Result<Vec<Unreached>, FactError> {
-        let path = cx.path().await?;
-        let checks = cx.get(HealthChecks).await?;
-        let reach = cx.get(ProbeReach).await?;
-        let kept_out: BTreeSet<_> = reach
-            .iter()
-            .filter(|reach| !reach.ports.is_empty() || !reach.undecided.is_empty())
-            .flat_map(|reach| &reach.backends)
-            .collect();
-        let mut unreached = Vec::new();
-        for used in cx.get(BackendsInUse).await?.iter() {
-            let health = cx.get(BackendHealth::of(&used.backend)).await?;
-            let Health::Unhealthy(all) = GroupHealth::judge(&health) else { continue };
-            let pods = pods_of(cx, &used.service).await?;
-            let of_backend = path.below(&used.backend, checks.iter());
-            let wrong = of_backend.iter().any(|check| examine(used, check, &pods).is_some());
-            let reached = reach.iter().any(|reach| reach.backends.contains(&used.backend.name));
-            if of_backend.is_empty() || wrong || !reached || kept_out.contains(&used.backend.name) {
-                continue;
-            }
-            let ready = pods.iter().find(|pod| pod.is_ready());
-            let port = of_backend.iter().find_map(|check| asked_on_pod(used, check, &pods));
-            let (Some(pod), Some(port)) = (ready, port) else { continue };
-            // The kubelet comes from outside of the pod as well: what it reaches is not local.
-            if pod.http_probes().any(|(probed, _)| probed == port) {
-                continue;
-            }
-            let because = format!(
-                "the pods are ready, the health check asks what they serve, the firewall lets it \
-                 in, and 0 of {all} endpoints of {} are healthy",
-                used.backend.name
-            );
-            unreached.push(Unreached { workload: pod.workload(), port, because });
-        }
-        Ok(unreached)
-    }
 }

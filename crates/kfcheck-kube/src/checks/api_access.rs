@@ -35,31 +35,43 @@ impl Check for ApiAccess {
             other => Some(other?),
         };
         let errors = errors.iter().flat_map(|errors| errors.iter());
-        let faults = errors.filter(|(place, _)| place.starts_with("kubernetes/"));
+        let of_api = |place: &str| {
+            place.starts_with("kubernetes/") && !place.starts_with("kubernetes/logs/")
+        };
+        let faults = errors.filter(|(place, _)| of_api(place));
         let (mut denied, mut refused, mut silent) = (BTreeSet::new(), None, None);
         for (_, fault) in faults {
             match fault {
                 Recorded::Known(Fault::Denied { permission }) => {
                     denied.insert(permission.as_str());
                 }
-                Recorded::Known(Fault::Unreachable(detail)) => {
-                    let login = ["Unauthorized", "401", "logged in", "credentials"];
-                    let wrong = login.iter().any(|word| detail.contains(word));
-                    *if wrong { &mut refused } else { &mut silent } = Some(detail);
+                Recorded::Known(fault @ Fault::Unreachable(detail)) if is_login(detail) => {
+                    refused = Some(fault);
+                }
+                Recorded::Known(fault @ (Fault::Unreachable(_) | Fault::TimedOut(_))) => {
+                    silent = Some(fault);
                 }
                 Recorded::Known(_) | Recorded::Other(_) => (),
             }
         }
-        if let Some(detail) = refused {
-            out.fail(&subject, "does not take the credentials in use")
-                .evidence("says", detail)
-                .fix(Risk::None, "shows who the API server takes you for", "kubectl auth whoami");
-        } else if let Some(detail) = silent {
-            out.fail(&subject, "does not answer").evidence("says", detail).fix(
+        let answered = version.as_ref().is_ok_and(|version| version.server_version.is_some());
+        if let Some(fault) = refused {
+            out.fail(&subject, "does not take the credentials in use").evidence("says", fault).fix(
                 Risk::None,
-                "shows the address that is asked",
-                "kubectl cluster-info",
+                "shows which credentials are in use; log in again with what made them",
+                "kubectl config view --minify",
             );
+        } else if let Some(fault) = silent {
+            if answered {
+                // It answers, and not everything.
+                out.unseen(fault.clone().into());
+            } else {
+                out.fail(&subject, "does not answer").evidence("says", fault).fix(
+                    Risk::None,
+                    "shows the address that is asked",
+                    "kubectl cluster-info",
+                );
+            }
         }
         if !denied.is_empty() {
             let all: Vec<_> = denied.iter().copied().collect();
@@ -75,11 +87,17 @@ impl Check for ApiAccess {
                 let (major, minor) = number;
                 out.warn(&subject, format!("runs Kubernetes {major}.{minor}, older than 1.13"));
             }
-            Some(_) if out.is_clean() => out.ok(&subject),
+            Some(_) if out.is_clean() && silent.is_none() => out.ok(&subject),
             _ => (),
         }
         Ok(())
     }
+}
+
+/// Whether an API server's words are about who asks.
+fn is_login(says: &str) -> bool {
+    let words = ["Unauthorized", "must be logged in", "provide credentials", "bearer token"];
+    words.iter().any(|word| says.contains(word))
 }
 
 #[cfg(test)]

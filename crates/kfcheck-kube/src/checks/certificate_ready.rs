@@ -1,7 +1,10 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::{Timestamp, ToSpan};
-use kfcheck::{Check, Cx, FactError, Findings, Now, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Now, Risk, async_trait, check};
 
 use crate::{Certificate, EntranceIngresses, Gateway, Secret, covers, find, on_path, pem, within};
 
@@ -27,28 +30,44 @@ const CONCERN: i64 = 21 * 24;
 #[async_trait]
 impl Check for CertificateReady {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        let mut hosts = BTreeSet::new();
-        let mut shown: BTreeSet<(String, String)> = BTreeSet::new();
+        // The Secrets with a certificate, and the hosts that each is shown to.
+        let mut shown: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
         let ingresses = cx.get(EntranceIngresses).await?;
+        let all: BTreeSet<_> =
+            ingresses.iter().flat_map(|i| i.hosts()).map(str::to_owned).collect();
         for ingress in ingresses.iter() {
-            hosts.extend(ingress.hosts().map(str::to_owned));
-            for secret in ingress.spec.tls.iter().filter_map(|tls| tls.secret_name.clone()) {
-                shown.insert((ingress.metadata.namespace().to_owned(), secret));
+            for tls in &ingress.spec.tls {
+                let Some(secret) = tls.secret_name.clone() else { continue };
+                let namespace = ingress.metadata.namespace().to_owned();
+                let hosts: Vec<_> = match &tls.hosts[..] {
+                    [] => ingress.hosts().map(str::to_owned).collect(),
+                    hosts => hosts.to_vec(),
+                };
+                shown.entry((namespace, secret)).or_default().extend(hosts);
             }
         }
         let gateways = cx.get(on_path::<Gateway>()).await?;
-        // Gateways take Secrets from the namespace of their pods, which is this one as a rule.
-        let servers = gateways.objects().iter().flat_map(|gateway| &gateway.spec.servers);
-        let credentials = servers.filter_map(|server| server.tls.as_ref()?.credential_name.clone());
-        shown.extend(credentials.map(|secret| ("istio-system".to_owned(), secret)));
+        for server in gateways.objects().iter().flat_map(|gateway| &gateway.spec.servers) {
+            let credential = server.tls.as_ref().and_then(|tls| tls.credential_name.clone());
+            let Some(secret) = credential else { continue };
+            let takes = |host: &&String| {
+                let names = server.hosts.iter().map(|name| name.rsplit('/').next().unwrap_or(name));
+                names.into_iter().any(|name| name == "*" || covers(name, host))
+            };
+            // Gateways take Secrets from the namespace of their pods, which is this one as a rule.
+            let at = ("istio-system".to_owned(), secret);
+            shown.entry(at).or_default().extend(all.iter().filter(takes).cloned());
+        }
         if shown.is_empty() {
             out.skip("neither Ingress nor gateway shows a certificate from a Secret");
             return Ok(());
         }
         let now = *cx.get(Now).await?;
-        for (namespace, secret) in &shown {
+        for ((namespace, secret), hosts) in &shown {
             let certificates = match cx.get(within::<Certificate>(namespace)).await {
                 Ok(all) => all,
+                // Without cert-manager, somebody else sees to the Secret.
+                Err(FactError { fault: Fault::Absent(_), .. }) => continue,
                 Err(error) => {
                     out.unseen(error);
                     continue;
@@ -67,7 +86,7 @@ impl Check for CertificateReady {
                         out.depends(&**gateway, &**certificate);
                     }
                 }
-                examine(cx, certificate, &hosts, now, out).await?;
+                examine(cx, certificate, hosts, now, out).await?;
             }
         }
         Ok(())
@@ -83,22 +102,25 @@ async fn examine(
 ) -> Result<(), FactError> {
     let (namespace, name) = (certificate.metadata.namespace(), &certificate.metadata.name);
     let show = format!("kubectl describe certificate -n {namespace} {name}");
+    let secret = find::<Secret>(cx, namespace, &certificate.spec.secret_name).await;
+    let leaf = secret.ok().flatten().and_then(|secret| pem::leaf(secret.public("tls.crt")?));
+    let end = leaf.as_ref().map(|leaf| leaf.not_after).or(certificate.status.not_after);
     let ready = certificate.status.conditions.iter().find(|c| c.kind == "Ready");
     if ready.is_none_or(|condition| condition.status != "True") {
         let says = ready.map(super::super::Condition::says).unwrap_or_default();
-        let finding = out.unbuilt(certificate, "is not ready");
+        let finding = match end.filter(|end| *end > now) {
+            Some(end) => out.warn(certificate, format!("is not renewed; the old one ends {end}")),
+            None => out.unbuilt(certificate, "is not ready"),
+        };
         if !says.is_empty() {
             finding.evidence("because", says);
         }
         finding.fix(Risk::None, "shows what holds it", show);
         return Ok(());
     }
-    let secret = find::<Secret>(cx, namespace, &certificate.spec.secret_name).await;
-    let leaf = secret.ok().flatten().and_then(|secret| pem::leaf(secret.public("tls.crt")?));
     let mut names: Vec<_> = certificate.names().into_iter().map(str::to_owned).collect();
     names.extend(leaf.iter().flat_map(|leaf| leaf.names.clone()));
     let missing = hosts.iter().find(|host| !names.iter().any(|name| covers(name, host)));
-    let end = leaf.map(|leaf| leaf.not_after).or(certificate.status.not_after);
     let concern = now.checked_add(CONCERN.hours()).unwrap_or(now);
     match (end, missing) {
         (Some(end), _) if end <= now => {

@@ -42,9 +42,11 @@ impl Check for GatewaySelector {
         }
         for gateway in gateways {
             let selector = &gateway.spec.selector;
-            // Without a selector it is for every gateway.
-            let matches =
-                |pod: &&Arc<Pod>| selector.is_empty() || selects(selector, &pod.metadata.labels);
+            let matches = |pod: &&Arc<Pod>| match selector.is_empty() {
+                // Without a selector it is for every gateway.
+                true => fronts.iter().any(|front| front.selects(pod)),
+                false => selects(selector, &pod.metadata.labels),
+            };
             let matching: Vec<_> = pods.iter().filter(matches).collect();
             if matching.iter().any(|pod| pod.is_ready()) {
                 out.ok(&**gateway);

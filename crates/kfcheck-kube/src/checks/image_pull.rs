@@ -66,6 +66,7 @@ fn waits_for_image(status: &ContainerStatus) -> Option<(&ContainerStatus, String
 enum Trouble {
     Refused,
     Missing,
+    Name,
     Rate,
     Network,
     Unsaid,
@@ -91,7 +92,9 @@ impl Trouble {
             "server misbehaving",
         ]) {
             Self::Network
-        } else if any(&["manifest unknown", "not found", "invalidimagename", "invalid reference"]) {
+        } else if any(&["invalidimagename", "invalid reference"]) {
+            Self::Name
+        } else if any(&["manifest unknown", "not found"]) {
             Self::Missing
         } else if any(&[
             "unauthorized",
@@ -114,7 +117,8 @@ impl Trouble {
             Self::Missing => "the registry has no such image",
             Self::Rate => "the registry limits the rate",
             Self::Network => "the nodes can't reach the registry",
-            Self::Unsaid => "the kubelet does not say why",
+            Self::Name => "its name is not valid",
+            Self::Unsaid => "see what the kubelet says",
         }
     }
 }
@@ -134,12 +138,18 @@ fn remedy(trouble: Trouble, group: &PodGroup, namespace: &str) -> (&'static str,
 
 /// The first address in a text that is neither private nor one of Google's private ones.
 fn public_address(says: &str) -> Option<IpAddr> {
-    let words = says.split(|c: char| !c.is_ascii_digit() && c != '.');
-    let addresses = words.filter_map(|word| word.trim_matches('.').parse::<IpAddr>().ok());
+    // `dial tcp 54.1.2.3:443`, or after the arrow where the own address comes first.
+    let from = ["dial tcp ", "->"]
+        .iter()
+        .find_map(|before| says.rfind(before).map(|at| at + before.len()))?;
+    let digits = |c: char| c.is_ascii_digit() || c == '.';
+    let word: String = says[from..].chars().take_while(|c| digits(*c)).collect();
+    let addresses = word.parse::<IpAddr>().into_iter();
     let mut public = addresses.filter(|address| match address {
         IpAddr::V4(v4) => {
             let google = v4.octets()[..3] == [199, 36, 153];
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || google)
+            let carrier = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
+            !(carrier || v4.is_private() || v4.is_loopback() || v4.is_link_local() || google)
         }
         IpAddr::V6(_) => false,
     });

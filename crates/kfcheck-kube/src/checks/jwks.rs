@@ -44,7 +44,9 @@ impl Check for Jwks {
         for (subject, rule) in found {
             let audiences = examine_audiences(cx, &subject, rule, out).await;
             let keys = examine_keys(cx, &subject, rule, out).await;
-            if audiences && keys {
+            // What nobody looked at is no reason to pass.
+            let looked = [audiences, keys];
+            if looked.contains(&Some(true)) && !looked.contains(&Some(false)) {
                 out.ok(subject);
             }
         }
@@ -57,23 +59,23 @@ fn audiences_in(map: &ConfigMap) -> JwtRule {
     JwtRule { audiences: map.audiences.iter().cloned().collect(), ..JwtRule::default() }
 }
 
-/// Whether the audiences are good, as far as they are the provider's.
+/// Whether the audiences are good; nothing where they aren't the provider's.
 async fn examine_audiences(
     cx: &Cx,
     subject: &Resource,
     rule: &JwtRule,
     out: &mut Findings,
-) -> bool {
+) -> Option<bool> {
     let ours = |audience: &&String| audience.contains("/backendServices/");
     let named: Vec<_> = rule.audiences.iter().filter(ours).collect();
-    let (false, Some(cloud)) = (named.is_empty(), cx.setting::<CloudView>().0) else { return true };
-    let Some(right) = out.known(subject, cloud.token_audiences(cx).await) else { return false };
+    let (false, Some(cloud)) = (named.is_empty(), cx.setting::<CloudView>().0) else { return None };
+    let right = out.known(subject, cloud.token_audiences(cx).await)?;
     let number = |audience: &str| audience.rsplit('/').next().unwrap_or_default().to_owned();
     let known = |audience: &&String| right.iter().any(|(a, _)| number(a) == number(audience));
     // Without a backend service there is nothing yet that the rule could name.
-    let Some((audience, backend)) = right.first() else { return false };
+    let (audience, backend) = right.first()?;
     if named.iter().any(known) {
-        return true;
+        return Some(true);
     }
     out.fail(subject, "takes tokens for a backend service that requests don't go through")
         .serving()
@@ -87,27 +89,30 @@ async fn examine_audiences(
                 subject.namespace.as_deref().unwrap_or("istio-system")
             ),
         );
-    false
+    Some(false)
 }
 
 /// Whether the issuer's keys can be had, where somebody looked.
-async fn examine_keys(cx: &Cx, subject: &Resource, rule: &JwtRule, out: &mut Findings) -> bool {
-    let Some(url) = rule.jwks_uri.clone().filter(|url| !url.starts_with(GOOGLE_KEYS)) else {
-        return true;
-    };
+async fn examine_keys(
+    cx: &Cx,
+    subject: &Resource,
+    rule: &JwtRule,
+    out: &mut Findings,
+) -> Option<bool> {
+    let url = rule.jwks_uri.clone().filter(|url| !url.starts_with(GOOGLE_KEYS))?;
     // What only the cluster can reach is not to be asked from here.
-    if url.contains(".svc.") || url.contains(".svc/") || url.contains(".svc:") {
-        return true;
+    if is_in_cluster(&url) {
+        return None;
     }
     let answers = cx.get(HttpProbe { url: url.clone() }).await;
-    let Some(answers) = out.known(subject, answers) else { return false };
-    let Some(answer) = HttpAnswer::anonymous(&answers) else { return false };
+    let answers = out.known(subject, answers)?;
+    let answer = HttpAnswer::anonymous(&answers)?;
     let tls = answer.tls.as_ref().filter(|tls| tls.verified == Some(false));
     let body = answer.body_snippet.as_deref().unwrap_or("{");
     let message = match (answer.status, tls) {
         (_, Some(_)) => "fetches keys from a server whose certificate is not trusted".to_owned(),
         (None, None) => "fetches keys from a server that does not answer".to_owned(),
-        (Some(200), None) if body.trim_start().starts_with('{') => return true,
+        (Some(200), None) if body.trim_start().starts_with('{') => return Some(true),
         (Some(200), None) => "fetches keys where there is no JSON".to_owned(),
         (Some(status), None) => format!("fetches keys and is answered {status}"),
     };
@@ -116,8 +121,19 @@ async fn examine_keys(cx: &Cx, subject: &Resource, rule: &JwtRule, out: &mut Fin
     if let Some(error) = answer.error.as_deref().or(tls_error) {
         finding.evidence("because", error);
     }
-    finding.fix(Risk::None, "shows the answer", format!("curl -sv {url}"));
-    false
+    finding.fix(Risk::None, "shows the answer", format!("curl -sv '{url}'"));
+    Some(false)
+}
+
+/// Whether an address is one that only the cluster knows: a Service, by whatever part of its name.
+fn is_in_cluster(url: &str) -> bool {
+    let rest = url.split("://").nth(1).unwrap_or(url);
+    let host = rest.split(['/', ':']).next().unwrap_or(rest);
+    let labels: Vec<_> = host.split('.').collect();
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    // `dex.auth:5556` may be either, and is not asked.
+    let short = labels.len() < 2 || labels.len() == 2 && rest.contains(':');
+    !is_address && (short || labels.get(2) == Some(&"svc"))
 }
 
 #[cfg(test)]

@@ -43,9 +43,15 @@ impl Check for ServerBindsLocalhost {
                 };
                 let sockets: Vec<_> = listening.iter().flat_map(|l| &l.sockets).collect();
                 let asked: Vec<_> = ports.iter().filter_map(|port| port.on(pod)).collect();
-                match asked.iter().find_map(|port| only_local(&sockets, *port)) {
-                    Some(socket) => report(out, pod, socket),
-                    None => out.ok(pod.workload()),
+                let deaf = asked.iter().find(|port| !sockets.iter().any(|s| s.port == **port));
+                match (asked.iter().find_map(|port| only_local(&sockets, *port)), deaf) {
+                    (Some(socket), _) => report(out, pod, socket),
+                    (None, Some(port)) => {
+                        let message = format!("does not listen on port {port}");
+                        out.symptom(pod.workload(), message).evidence("pod", name);
+                    }
+                    (None, None) if asked.is_empty() => (),
+                    (None, None) => out.ok(pod.workload()),
                 }
             }
         }

@@ -109,7 +109,8 @@ async fn warn_of_bundle(
     webhook: &Webhook,
     out: &mut Findings,
 ) -> Result<(), FactError> {
-    let Some(bundle) = webhook.client_config.ca_bundle.as_deref().filter(|b| !b.is_empty()) else {
+    let Some(bundle) = webhook.client_config.ca_bundle.as_deref().filter(|b| !pem::is_blank(b))
+    else {
         out.warn(subject, format!("has no caBundle for {}", webhook.name));
         return Ok(());
     };

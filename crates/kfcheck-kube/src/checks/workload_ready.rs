@@ -1,4 +1,7 @@
-use kfcheck::{Check, Cx, FactError, Finding, Findings, Risk, async_trait, check, redact::redact};
+use jiff::{Timestamp, ToSpan};
+use kfcheck::{
+    Check, Cx, FactError, Finding, Findings, Now, Risk, async_trait, check, redact::redact,
+};
 
 use crate::{ContainerLog, Pod, PodGroup, Workloads};
 
@@ -20,10 +23,18 @@ check! {
     title: "Every workload that serves the endpoint has a ready pod",
 }
 
+/// What a container waits for that is about to start.
+const STARTING: [&str; 3] = ["ContainerCreating", "PodInitializing", ""];
+
+/// How long a pod may take to get ready, in minutes.
+const PATIENCE: i64 = 5;
+
 #[async_trait]
 impl Check for WorkloadReady {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let workloads = cx.get(Workloads).await?;
+        // Without a clock, nothing counts as new.
+        let now = cx.get(Now).await.map_or(Timestamp::MAX, |now| *now);
         for group in workloads.seen(out) {
             let (all, ready) = (group.pods.len(), group.ready());
             let wanted = group.deployment.as_ref().map_or(all, |d| d.replicas() as usize);
@@ -37,7 +48,7 @@ impl Check for WorkloadReady {
                 }
                 continue;
             }
-            let stuck = group.pods.iter().find_map(|pod| Some((pod, stuck(pod)?)));
+            let stuck = group.pods.iter().find_map(|pod| Some((pod, stuck(pod, now)?)));
             if ready > 0 && stuck.is_none() {
                 out.ok(&group.resource);
                 continue;
@@ -65,7 +76,7 @@ struct Reason {
 }
 
 /// Why `pod` doesn't get ready by itself. One that is about to start is not stuck.
-fn stuck(pod: &Pod) -> Option<Reason> {
+fn stuck(pod: &Pod, now: Timestamp) -> Option<Reason> {
     let failed =
         |kind: &str| pod.status.conditions.iter().find(|c| c.kind == kind && c.status == "False");
     if let Some(condition) = failed("PodScheduled") {
@@ -73,8 +84,7 @@ fn stuck(pod: &Pod) -> Option<Reason> {
     }
     for status in pod.statuses().filter(|status| !status.ready) {
         let waiting = status.state.waiting.as_ref();
-        let starting = ["ContainerCreating", "PodInitializing", ""];
-        let waiting = waiting.filter(|waiting| !starting.contains(&waiting.reason()));
+        let waiting = waiting.filter(|waiting| !STARTING.contains(&waiting.reason()));
         let ended = status.state.terminated.as_ref().filter(|ended| ended.exit_code != Some(0));
         let before = status.last_state.terminated.as_ref();
         let Some(now) = waiting.or(ended) else { continue };
@@ -85,7 +95,11 @@ fn stuck(pod: &Pod) -> Option<Reason> {
         }
         return Some(Reason { says, container: Some(status.name.clone()) });
     }
-    if pod.is_ready() {
+    let since = pod.metadata.creation_timestamp;
+    let is_new =
+        since.and_then(|s| s.checked_add(PATIENCE.minutes()).ok()).is_some_and(|t| t > now);
+    let mut waiting = pod.statuses().filter_map(|status| status.state.waiting.as_ref());
+    if pod.is_ready() || is_new || waiting.any(|w| STARTING.contains(&w.reason())) {
         return None;
     }
     let unready = failed("Ready").or_else(|| failed("ContainersReady"))?;

@@ -23,6 +23,12 @@ pub struct Event {
     /// In full, secrets taken out.
     #[serde(alias = "note", deserialize_with = "clean")]
     pub message: String,
+    #[serde(deserialize_with = "null_is_empty")]
+    source: Source,
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "String::is_empty")]
+    reporting_component: String,
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "String::is_empty")]
+    reporting_controller: String,
     last_timestamp: Option<Timestamp>,
     #[serde(alias = "deprecatedLastTimestamp", skip_serializing)]
     deprecated: Option<Timestamp>,
@@ -46,6 +52,12 @@ pub struct Involved {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Source {
+    component: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Series {
     last_observed_time: Option<Timestamp>,
@@ -61,6 +73,12 @@ impl Event {
         let series = self.series.as_ref().and_then(|series| series.last_observed_time);
         let last = series.or(self.last_timestamp).or(self.deprecated).or(self.time);
         last.or(self.metadata.creation_timestamp)
+    }
+
+    /// Who says so; nothing where that isn't said.
+    pub fn by(&self) -> &str {
+        let all = [&self.source.component, &self.reporting_component, &self.reporting_controller];
+        all.into_iter().find(|name| !name.is_empty()).map_or("", String::as_str)
     }
 
     /// Whether it is about `resource`.

@@ -175,14 +175,14 @@ fn old_gateway_name(name: &str) -> Option<(&str, &str)> {
 }
 
 impl Destination {
-    /// The Service in this cluster, as namespace and name, if it is one; a name with dots that is
-    /// not the cluster's may be a ServiceEntry's.
+    /// The Service in this cluster, as namespace and name, if it is one. Istio completes only names
+    /// without a dot; another one may be a ServiceEntry's.
     pub fn service<'a>(&'a self, namespace: &'a str) -> Option<(&'a str, &'a str)> {
         let parts: Vec<_> = self.host.trim_end_matches('.').split('.').collect();
         match parts[..] {
             [""] => None,
             [name] => Some((namespace, name)),
-            [name, namespace] | [name, namespace, "svc", ..] => Some((namespace, name)),
+            [name, namespace, "svc", ..] => Some((namespace, name)),
             _ => None,
         }
     }

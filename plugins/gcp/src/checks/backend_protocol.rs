@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
-use kfcheck_kube::{Pod, Service, ServicePort};
+use kfcheck_kube::{Pod, Port, Service, ServicePort};
 
-use crate::{BackendHealth, BackendInUse, BackendsInUse, GroupHealth, Health, path::pods_of};
+use crate::{BackendHealth, BackendInUse, BackendsInUse, GroupHealth, Health, backends::pods_of};
 
 check! {
     /// ## What it checks
@@ -32,14 +32,6 @@ impl Check for BackendProtocol {
         for used in cx.get(BackendsInUse).await?.iter() {
             let BackendInUse { backend, service, service_port, .. } = used;
             let Some(port) = service_port else { continue };
-            let asked = match protocol_asked(service, port) {
-                Ok(asked) => asked,
-                Err(error) => {
-                    out.fail(&**service, "has an app-protocols annotation that is not JSON")
-                        .evidence("because", error);
-                    continue;
-                }
-            };
             let health = cx.get(BackendHealth::of(backend)).await;
             let Some(health) = out.known(backend, health) else { continue };
             // What works is not wrong, whatever it looks like.
@@ -47,24 +39,45 @@ impl Check for BackendProtocol {
                 out.ok(backend);
                 continue;
             }
-            let Some(pods) = out.known(backend, pods_of(cx, service).await) else { continue };
-            let served = pods.first().and_then(|pod| served(pod, port));
-            let speaks = backend.protocol.to_uppercase();
-            let tls = |protocol: &str| ["HTTPS", "HTTP2"].contains(&protocol);
-            let (right, because) = match (served, asked) {
-                (Some((served, because)), _) if tls(served) != tls(&speaks) => {
-                    (served.to_owned(), because)
-                }
-                (None, Some(asked)) if tls(&asked) != tls(&speaks) => {
-                    let because =
-                        format!("the annotation of Service {} says {asked}", service.metadata.name);
-                    (asked, because)
-                }
-                _ => {
-                    out.ok(backend);
+            let asked = match protocols(service) {
+                Ok(asked) => asked,
+                Err(error) => {
+                    out.fail(&**service, "has an app-protocols annotation that can't be read")
+                        .evidence("because", error);
                     continue;
                 }
             };
+            if let Some(name) = asked.keys().find(|name| service.port(&Port::parse(name)).is_none())
+            {
+                let names = service.spec.ports.iter().filter_map(|port| port.name.as_deref());
+                let names: Vec<_> = names.collect();
+                out.fail(&**service, format!("names a protocol for port {name}, which it lacks"))
+                    .evidence("has ports", names.join(", "));
+                continue;
+            }
+            let asked = port.name.as_ref().and_then(|name| asked.get(name)).cloned();
+            let Some(pods) = out.known(backend, pods_of(cx, service).await) else { continue };
+            let speaks = backend.protocol.to_uppercase();
+            let tls = |protocol: &str| ["HTTPS", "HTTP2"].contains(&protocol);
+            let probed = pods.first().and_then(|pod| probed(pod, port));
+            // What somebody wrote down counts for more than what a port is called.
+            let (right, because) = match (probed, asked) {
+                (Some((probed, because)), _) => (probed.to_owned(), because),
+                (None, Some(asked)) => {
+                    let name = &service.metadata.name;
+                    let because = format!("the annotation of Service {name} says {asked}");
+                    (asked, because)
+                }
+                (None, None) => match pods.first().and_then(|pod| called(pod, port)) {
+                    Some((called, because)) => (called.to_owned(), because),
+                    // Nothing says what the pods serve.
+                    None => continue,
+                },
+            };
+            if tls(&right) == tls(&speaks) {
+                out.ok(backend);
+                continue;
+            }
             let message = format!("speaks {speaks} to pods that serve {right}");
             let finding = out.fail(backend, message);
             finding.evidence("because", because);
@@ -86,22 +99,24 @@ impl Check for BackendProtocol {
     }
 }
 
-/// What the Service says is spoken on a port.
-fn protocol_asked(service: &Service, port: &ServicePort) -> serde_json::Result<Option<String>> {
-    let Some(text) = service.metadata.annotation(&ANNOTATIONS) else { return Ok(None) };
+/// What the Service says is spoken, by the names of its ports.
+fn protocols(service: &Service) -> serde_json::Result<BTreeMap<String, String>> {
+    let Some(text) = service.metadata.annotation(&ANNOTATIONS) else { return Ok(BTreeMap::new()) };
     let all: BTreeMap<String, String> = serde_json::from_str(text)?;
-    let named = port.name.as_ref().and_then(|name| all.get(name));
-    Ok(named.or_else(|| all.get(&port.port.to_string())).map(|text| text.to_uppercase()))
+    Ok(all.into_iter().map(|(name, protocol)| (name, protocol.to_uppercase())).collect())
 }
 
-/// What `pod` serves behind a Service port, and what says so.
-fn served(pod: &Pod, port: &ServicePort) -> Option<(&'static str, String)> {
+/// What the readiness probe of `pod` speaks behind a Service port.
+fn probed(pod: &Pod, port: &ServicePort) -> Option<(&'static str, String)> {
     let number = port.on(pod)?;
-    let probe = pod.http_probes().find(|(probed, _)| *probed == number);
-    if let Some((_, probe)) = probe {
-        let scheme = if probe.scheme().eq_ignore_ascii_case("HTTPS") { "HTTPS" } else { "HTTP" };
-        return Some((scheme, format!("the readiness probe asks {scheme} on port {number}")));
-    }
+    let (_, probe) = pod.http_probes().find(|(probed, _)| *probed == number)?;
+    let scheme = if probe.scheme().eq_ignore_ascii_case("HTTPS") { "HTTPS" } else { "HTTP" };
+    Some((scheme, format!("the readiness probe asks {scheme} on port {number}")))
+}
+
+/// What the ports are called.
+fn called(pod: &Pod, port: &ServicePort) -> Option<(&'static str, String)> {
+    let number = port.on(pod)?;
     let ports = pod.spec.containers.iter().flat_map(|container| &container.ports);
     let named = ports.filter(|p| p.container_port == number).filter_map(|p| p.name.as_deref());
     let names: Vec<_> = named.chain(port.name.as_deref()).collect();

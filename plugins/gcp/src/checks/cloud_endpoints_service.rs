@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Named, Risk, async_trait, check};
 use kfcheck_kube::{ContainerLog, Ingress, Pod, host_resource, within};
 use kfcheck_probe::{DnsAnswer, DnsProbe};
 
@@ -51,6 +51,11 @@ async fn examine(
     let host = endpoint.host();
     let answers = cx.get(DnsProbe { name: host.clone() }).await;
     let Some(answers) = out.known(host_resource(&host), answers) else { return Ok(()) };
+    if DnsAnswer::is_undecided(&answers) {
+        let detail = format!("{host}: {}", DnsAnswer::errors(&answers).join(", "));
+        out.known::<()>(endpoint, Err(Fault::Unreachable(detail).into()));
+        return Ok(());
+    }
     if !DnsAnswer::addresses(&answers).is_empty() {
         out.ok(endpoint);
         return Ok(());
@@ -58,7 +63,9 @@ async fn examine(
     let said = complaint(cx, endpoint).await?;
     if let Some(line) = said {
         let lower = line.to_lowercase();
-        let deleted = lower.contains("delete") || lower.contains("30 days");
+        let deleted = lower.contains("has been deleted")
+            || lower.contains("was deleted")
+            || lower.contains("30 days");
         let message = if deleted {
             format!("can't have {host}: it was deleted within the last 30 days")
         } else {
@@ -101,12 +108,12 @@ async fn complaint(cx: &Cx, endpoint: &CloudEndpoint) -> Result<Option<String>, 
                 // Without a log there is nothing that it could have said.
                 let Ok(log) = cx.get(log).await else { continue };
                 let words = ["error", "fail", "denied", "deleted", "not found", "exception"];
-                let bad = |line: &&str| {
-                    let lower = line.to_lowercase();
-                    words.iter().any(|word| lower.contains(word))
-                        && (line.contains(&host) || line.contains(&endpoint.metadata.name))
+                // What it said last about this name counts; it may have got over the rest.
+                let Some(line) = log.lines().rev().find(|line| line.contains(&host)) else {
+                    continue;
                 };
-                if let Some(line) = log.lines().rev().find(bad) {
+                let lower = line.to_lowercase();
+                if words.iter().any(|word| lower.contains(word)) {
                     return Ok(Some(line.to_owned()));
                 }
             }

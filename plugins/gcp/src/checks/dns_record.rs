@@ -1,10 +1,8 @@
-use std::collections::BTreeSet;
-
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
 use kfcheck_kube::{Ingress, Target, host_resource};
 use kfcheck_probe::{DnsAnswer, DnsProbe, HttpAnswer, HttpProbe};
 
-use crate::GceIngresses;
+use crate::ingress::{GceIngresses, hosts_of};
 
 check! {
     /// ## What it checks
@@ -27,12 +25,7 @@ impl Check for DnsRecord {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let target = cx.setting::<Target>();
         for ingress in cx.get(GceIngresses).await?.iter() {
-            let hosts = match &target.host {
-                Some(host) => BTreeSet::from([host.as_str()]),
-                None => ingress.hosts().collect(),
-            };
-            // A wildcard can't be asked for.
-            for host in hosts.into_iter().filter(|host| !host.contains('*')) {
+            for host in hosts_of(&target, ingress) {
                 examine(cx, ingress, host, out).await;
             }
         }
@@ -74,8 +67,19 @@ async fn examine(cx: &Cx, ingress: &Ingress, host: &str, out: &mut Findings) {
     }
     let there = found.iter().any(|address| ours.contains(address));
     // A proxy of somebody's may stand in front, and pass requests on.
-    if there || ours.is_empty() || reaches_sign_in(cx, host).await {
+    let others: Vec<_> = found.iter().filter(|address| !ours.contains(address)).collect();
+    if there && !others.is_empty() && !others.iter().all(|address| address.contains(':')) {
+        let others: Vec<_> = others.into_iter().copied().collect();
+        out.warn(&subject, format!("leads to {} as well", others.join(", ")))
+            .evidence("should be", ours.join(", "));
+        return;
+    }
+    if there || reaches_sign_in(cx, host).await {
         out.ok(&subject);
+        return;
+    }
+    // There is nothing to compare with before there is an address.
+    if ours.is_empty() {
         return;
     }
     out.fail(&subject, format!("leads to {}, not to the load balancer", found.join(", ")))

@@ -1,4 +1,6 @@
-use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+use std::collections::BTreeMap;
+
+use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 use kfcheck_kube::{FrontServices, Secret, Service, find, within};
 
 use crate::{
@@ -30,9 +32,11 @@ impl Check for IapEnabled {
         if cx.get(GceIngresses).await?.is_empty() {
             return Ok(());
         }
-        let mut client = None;
+        let mut clients = BTreeMap::new();
         for service in cx.get(FrontServices).await?.iter() {
-            client = client.or(examine_secret(cx, service, out).await?);
+            if let Some(client) = examine_secret(cx, service, out).await? {
+                clients.insert(service.resource(), client);
+            }
         }
         for used in cx.get(BackendsInUse).await?.iter() {
             let BackendInUse { backend, service, .. } = used;
@@ -59,8 +63,8 @@ impl Check for IapEnabled {
                     );
                 continue;
             }
-            match (&client, iap.oauth2_client_id.filter(|id| !id.is_empty())) {
-                (Some(secret), Some(used)) if *secret != used => {
+            match (clients.get(&service.resource()), iap.client()) {
+                (Some(secret), Some(used)) if secret != used => {
                     out.fail(
                         backend,
                         "signs users in with another OAuth client than the Secret names",

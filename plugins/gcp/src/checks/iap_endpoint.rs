@@ -1,11 +1,9 @@
-use std::collections::BTreeSet;
-
 use kfcheck::{Check, Cx, FactError, Finding, Findings, Resource, Risk, async_trait, check};
-use kfcheck_kube::{Target, host_resource};
+use kfcheck_kube::host_resource;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 use url::Url;
 
-use crate::{BackendsInUse, GceIngresses, sign_in::is_expected};
+use crate::{BackendsInUse, Iap, ingress::HostsInUse, sign_in::is_expected};
 
 check! {
     /// ## What it checks
@@ -27,15 +25,7 @@ check! {
 #[async_trait]
 impl Check for IapEndpoint {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        let target = cx.setting::<Target>();
-        let mut hosts = BTreeSet::new();
-        for ingress in cx.get(GceIngresses).await?.iter() {
-            match &target.host {
-                Some(host) => drop(hosts.insert(host.clone())),
-                None => hosts.extend(ingress.hosts().map(str::to_owned)),
-            }
-        }
-        for host in hosts.iter().filter(|host| !host.contains('*')) {
+        for host in cx.get(HostsInUse).await?.iter() {
             let subject = host_resource(host);
             let url = format!("https://{host}/");
             let answers = cx.get(HttpProbe { url: url.clone() }).await;
@@ -44,7 +34,7 @@ impl Check for IapEndpoint {
             let expected = is_expected(cx).await;
             let Some(expected) = out.known(&subject, expected) else { continue };
             let Some(finding) = judge(cx, &subject, answer, expected, out).await? else {
-                out.ok(subject);
+                out.answers(subject);
                 continue;
             };
             finding.fix(Risk::None, "asks again", format!("curl -sSv -o /dev/null {url}"));
@@ -96,10 +86,28 @@ async fn judge<'a>(
         status => format!("answers {status}"),
     };
     let finding = out.symptom(subject, message);
-    if let Some(line) = body.lines().find(|line| !line.trim().is_empty()) {
-        finding.evidence("says", line.trim());
+    if let Some(line) = first_words(body) {
+        finding.evidence("says", line);
     }
     Ok(Some(finding))
+}
+
+/// The first line of a page that says something to people.
+fn first_words(body: &str) -> Option<String> {
+    let mut words = String::new();
+    let mut in_tag = false;
+    for c in body.chars() {
+        match c {
+            '<' => in_tag = true,
+            '>' => {
+                in_tag = false;
+                words.push('\n');
+            }
+            c if !in_tag => words.push(c),
+            _ => (),
+        }
+    }
+    words.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
 async fn judge_redirect<'a>(
@@ -109,27 +117,27 @@ async fn judge_redirect<'a>(
     expected: bool,
     out: &'a mut Findings,
 ) -> Result<Option<&'a mut Finding>, FactError> {
-    let Ok(url) = Url::parse(location) else { return Ok(None) };
+    let base = Url::parse(&format!("https://{}/", subject.name)).ok();
+    let Some(url) = base.and_then(|base| base.join(location).ok()) else { return Ok(None) };
     if url.host_str() != Some("accounts.google.com") {
-        if !expected || url.host_str() == Some(subject.name.as_str()) {
+        if !expected {
             return Ok(None);
         }
         let finding = out.symptom(subject, "does not lead to Google's sign-in");
-        finding
-            .evidence("leads to", format!("{}://{}{}", url.scheme(), url.authority(), url.path()));
+        let leads = format!("{}://{}{}", url.scheme(), url.authority(), url.path());
+        finding.evidence("leads to", leads);
         return Ok(Some(finding));
     }
     let asked =
         url.query_pairs().find(|(name, _)| name == "client_id").map(|(_, id)| id.into_owned());
     let used = cx.get(BackendsInUse).await?;
-    let right: Vec<_> = used
-        .iter()
-        .filter_map(|used| used.backend.iap.as_ref()?.oauth2_client_id.clone())
-        .collect();
+    let ids: Vec<_> =
+        used.iter().map(|used| used.backend.iap.as_ref().and_then(Iap::client)).collect();
+    // A client that Google manages may be any.
+    let right: Vec<_> = ids.iter().flatten().copied().collect();
+    let managed = right.len() < ids.len();
     match asked {
-        Some(asked)
-            if !right.is_empty() && !right.iter().any(|id| id.is_empty() || *id == asked) =>
-        {
+        Some(asked) if !managed && !right.is_empty() && !right.contains(&&*asked) => {
             let finding = out.symptom(subject, "signs in with another OAuth client");
             finding.evidence("client", asked).evidence("right is", right.join(", "));
             Ok(Some(finding))

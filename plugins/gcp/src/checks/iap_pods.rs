@@ -88,7 +88,7 @@ async fn examine(
         }
         return;
     }
-    let finding = out.fail(subject, "does not run").serving();
+    let finding = out.fail(subject, "has no ready pod").serving();
     let statuses = ours.iter().flat_map(|pod| pod.statuses());
     let waiting = statuses.filter_map(|status| status.state.waiting.as_ref());
     for stopped in waiting.take(1) {

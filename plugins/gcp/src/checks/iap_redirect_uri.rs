@@ -1,9 +1,9 @@
-use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
-use kfcheck_kube::{EntranceIngresses, Target, host_resource};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
+use kfcheck_kube::host_resource;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 use url::Url;
 
-use crate::{GceIngresses, facts::resource};
+use crate::{facts::resource, ingress::HostsInUse};
 
 check! {
     /// ## What it checks
@@ -27,17 +27,7 @@ const SIGN_IN: &str = "https://accounts.google.com/";
 #[async_trait]
 impl Check for IapRedirectUri {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        if cx.get(GceIngresses).await?.is_empty() {
-            return Ok(());
-        }
-        let target = cx.setting::<Target>();
-        let ingresses = cx.get(EntranceIngresses).await?;
-        let hosts = ingresses.iter().flat_map(|ingress| ingress.hosts());
-        let hosts: Vec<_> = match &target.host {
-            Some(host) => vec![host.as_str()],
-            None => hosts.filter(|host| !host.contains('*')).collect(),
-        };
-        for host in hosts {
+        for host in cx.get(HostsInUse).await?.iter() {
             let subject = host_resource(host);
             let answers = cx.get(HttpProbe { url: format!("https://{host}/") }).await;
             let Some(answers) = out.known(&subject, answers) else { continue };
@@ -53,8 +43,22 @@ impl Check for IapRedirectUri {
             let subject = resource("OAuthClient", &client);
             let Some(answer) = out.known(&subject, follow(cx, location).await) else { continue };
             let Some(answer) = answer else { continue };
+            if is_unknown_client(&answer) {
+                out.depends(host_resource(host), &subject);
+                out.fail(&subject, "is not known to Google").evidence("says", "deleted_client");
+                continue;
+            }
             if !is_mismatch(&answer) {
-                out.ok(&subject);
+                match answer.status {
+                    Some(200..=399) => out.ok(&subject),
+                    // It didn't come to an answer that says anything about the address.
+                    status => {
+                        let what = status
+                            .map_or_else(|| "did not answer".into(), |s| format!("answered {s}"));
+                        let fault = Fault::Unreachable(format!("Google's sign-in {what}"));
+                        out.known::<()>(&subject, Err(fault.into()));
+                    }
+                }
                 continue;
             }
             let uri = query("redirect_uri").unwrap_or_else(|| {
@@ -79,9 +83,15 @@ impl Check for IapRedirectUri {
 async fn follow(cx: &Cx, location: &str) -> Result<Option<HttpAnswer>, FactError> {
     let answers = match cx.get(HttpProbe { url: location.to_owned() }).await {
         Ok(answers) => answers,
-        Err(_) => cx.get(HttpProbe { url: format!("{SIGN_IN}*") }).await?,
+        Err(error) => cx.get(HttpProbe { url: format!("{SIGN_IN}*") }).await.map_err(|_| error)?,
     };
     Ok(HttpAnswer::anonymous(&answers).cloned())
+}
+
+fn is_unknown_client(answer: &HttpAnswer) -> bool {
+    let told = |text: &str| text.contains("deleted_client") || text.contains("invalid_client");
+    let body = answer.body_snippet.as_deref().is_some_and(told);
+    body || answer.header("location").is_some_and(told)
 }
 
 fn is_mismatch(answer: &HttpAnswer) -> bool {

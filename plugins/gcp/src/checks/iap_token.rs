@@ -1,8 +1,8 @@
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
-use kfcheck_kube::{EntranceIngresses, Target, host_resource};
+use kfcheck_kube::host_resource;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 
-use crate::GceIngresses;
+use crate::ingress::HostsInUse;
 
 check! {
     /// ## What it checks
@@ -24,17 +24,8 @@ check! {
 #[async_trait]
 impl Check for IapToken {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        if cx.get(GceIngresses).await?.is_empty() {
-            return Ok(());
-        }
-        let target = cx.setting::<Target>();
-        let ingresses = cx.get(EntranceIngresses).await?;
-        let hosts = ingresses.iter().flat_map(|ingress| ingress.hosts());
-        let hosts: Vec<_> = match &target.host {
-            Some(host) => vec![host.as_str()],
-            None => hosts.collect(),
-        };
-        for host in hosts {
+        let mut given = false;
+        for host in cx.get(HostsInUse).await?.iter() {
             let subject = host_resource(host);
             let answers = match cx.get(HttpProbe { url: format!("https://{host}/") }).await {
                 // Asking is up to the user, so that nothing is missing where nobody asked.
@@ -42,37 +33,47 @@ impl Check for IapToken {
                 answers => answers?,
             };
             let Some(answer) = HttpAnswer::with_token(&answers) else { continue };
-            let says = answer.body_snippet.as_deref().unwrap_or_default();
-            match answer.status {
-                Some(200..=399) => out.ok(subject),
-                Some(401) => {
-                    out.fail(&subject, "refuses the token (401)").serving().evidence("says", says).fix(
-                        Risk::None,
-                        "shows the client id that the token has to be for",
-                        "gcloud compute backend-services list --format='table(name,iap.oauth2ClientId)'",
-                    );
+            given = true;
+            let leads = answer.redirect().unwrap_or_default();
+            let (message, command) = match answer.status {
+                Some(300..=399) if leads.starts_with("https://accounts.google.com/") => {
+                    ("sends the token's owner to the sign-in all the same", CLIENT)
                 }
-                Some(403) => {
-                    out.fail(&subject, "lets the token's account not in (403)")
-                        .serving()
-                        .evidence("says", says)
-                        .fix(
-                            Risk::Opens,
-                            "lets the account in; put it in place of ACCOUNT",
-                            "gcloud iap web add-iam-policy-binding --member=ACCOUNT \
-                             --role=roles/iap.httpsResourceAccessor",
-                        );
+                Some(200..=399) => {
+                    out.ok(subject);
+                    continue;
                 }
+                Some(401) => ("refuses the token (401)", CLIENT),
+                Some(403) => ("doesn't let the token's account in (403)", ACCESS),
                 // Whatever else it is, the token is not to blame.
-                _ => (),
+                _ => continue,
+            };
+            // The token is the asker's; whoever signs in may well get in.
+            let finding = out.fail(&subject, message).manner();
+            if let Some(says) = answer.body_snippet.as_deref().filter(|says| !says.is_empty()) {
+                finding.evidence("says", says);
             }
+            finding.fix(command.0, command.1, command.2);
         }
-        if out.is_clean() {
+        if !given {
             out.skip("no token was given");
         }
         Ok(())
     }
 }
+
+const CLIENT: (Risk, &str, &str) = (
+    Risk::None,
+    "shows the client id that the token has to be for",
+    "gcloud compute backend-services list --format='table(name,iap.oauth2ClientId)'",
+);
+
+const ACCESS: (Risk, &str, &str) = (
+    Risk::Opens,
+    "lets the account in; put it in place of ACCOUNT",
+    "gcloud iap web add-iam-policy-binding --member=ACCOUNT \
+     --role=roles/iap.httpsResourceAccessor",
+);
 
 #[cfg(test)]
 mod tests {

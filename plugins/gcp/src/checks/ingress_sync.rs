@@ -29,7 +29,7 @@ impl Check for IngressSync {
         let ingresses = cx.get(GceIngresses).await?;
         for ingress in ingresses.iter() {
             let is_up = ingress.addresses().next().is_some();
-            let said = complaint(cx, &ingress.resource(), is_up).await;
+            let said = complaint(cx, &ingress.resource(), is_up, &[]).await;
             let Some(said) = out.known(&**ingress, said) else { continue };
             let Some(event) = said else {
                 out.ok(&**ingress);
@@ -54,10 +54,10 @@ impl Check for IngressSync {
             return Ok(());
         }
         for service in cx.get(FrontServices).await?.iter() {
-            let said = complaint(cx, &service.resource(), true).await;
-            let Some(said) = out.known(&**service, said) else { continue };
             let reasons = ["ProcessServiceFailed", "SyncNetworkEndpointGroupFailed", "Sync"];
-            match said.filter(|event| reasons.contains(&event.reason.as_str())) {
+            let said = complaint(cx, &service.resource(), true, &reasons).await;
+            let Some(said) = out.known(&**service, said) else { continue };
+            match said {
                 Some(event) => report_service(service, &event.reason, &event.message, out),
                 None => out.ok(&**service),
             }
@@ -80,9 +80,12 @@ fn report_service(service: &Service, reason: &str, message: &str, out: &mut Find
 fn remedy(about: &Complaint, ingress: &Ingress) -> (&'static str, String) {
     let (namespace, name) = (ingress.metadata.namespace(), &ingress.metadata.name);
     match about {
-        Complaint::Quota(..) => (
-            "shows the project's quotas; ask for more of the one that is used up",
-            "gcloud compute project-info describe --flatten=quotas --format='table(quotas)'".into(),
+        Complaint::Quota(_, region) => (
+            "shows the quotas; ask for more of the one that is used up",
+            match region {
+                Some(region) => format!("gcloud compute regions describe {region}"),
+                None => "gcloud compute project-info describe".to_owned(),
+            },
         ),
         Complaint::BackendConfig => (
             "shows the BackendConfigs that there are",

@@ -5,7 +5,7 @@ use kfcheck_kube::{Ingress, covers};
 
 use crate::{
     GceIngresses, ManagedCertificate,
-    path::{certificates_of, managed_certificates},
+    ingress::{certificates_of, managed_certificates},
 };
 
 check! {
@@ -36,7 +36,11 @@ impl Check for ManagedCertificateActive {
             let certificates = certificates_of(cx, ingress).await;
             let Some(certificates) = out.known(&**ingress, certificates) else { continue };
             examine_annotation(ingress, &certificates, out);
-            for certificate in &certificates {
+            // A leftover beside the one that is attached is of no concern.
+            let named: Vec<_> = managed_certificates(ingress).collect();
+            let is_named = |c: &&Arc<ManagedCertificate>| named.contains(&&*c.metadata.name);
+            let any_named = certificates.iter().any(|certificate| is_named(&certificate));
+            for certificate in certificates.iter().filter(|c| !any_named || is_named(c)) {
                 examine(ingress, certificate, out);
             }
         }
@@ -112,7 +116,11 @@ fn examine(ingress: &Ingress, certificate: &ManagedCertificate, out: &mut Findin
     }
     match overall {
         "Active" => out.ok(certificate),
-        "" | "Provisioning" | "Renewing" | "RenewalFailed" => {
+        "Renewing" => out.ok(certificate),
+        "RenewalFailed" => {
+            out.warn(certificate, "could not be renewed").fix(Risk::None, "shows why", show);
+        }
+        "" | "Provisioning" => {
             let since = certificate.metadata.creation_timestamp;
             let state = if overall.is_empty() { "not begun" } else { overall };
             let finding = out.warn(certificate.resource(), format!("is not issued yet ({state})"));

@@ -30,7 +30,7 @@ impl Check for NegAnnotated {
             let asked = match NegAnnotation::of(service) {
                 None => continue,
                 Some(Err(error)) => {
-                    out.fail(&**service, "has a neg annotation that is not JSON")
+                    out.fail(&**service, "has a neg annotation that can't be read")
                         .evidence("because", error);
                     continue;
                 }

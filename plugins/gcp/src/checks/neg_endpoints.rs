@@ -3,7 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
 use kfcheck_kube::ServiceEndpoints;
 
-use crate::{BackendInUse, BackendsInUse, NetworkEndpointGroups, NetworkEndpoints};
+use crate::{
+    BackendHealth, BackendInUse, BackendsInUse, GroupHealth, Health, NetworkEndpointGroup,
+    NetworkEndpointGroups, NetworkEndpoints,
+};
 
 check! {
     /// ## What it checks
@@ -34,10 +37,15 @@ impl Check for NegEndpoints {
             let BackendInUse { backend, service, service_port, .. } = used;
             let endpoints = cx.get(ServiceEndpoints::of(service)).await;
             let Some(endpoints) = out.known(backend, endpoints) else { continue };
-            let name = service_port.as_ref().and_then(|port| port.name.clone()).unwrap_or_default();
+            // Another check says that the Ingress names a port that isn't there.
+            let Some(port) = service_port else { continue };
+            let name = port.name.clone().unwrap_or_default();
+            let health = cx.get(BackendHealth::of(backend)).await;
+            let healthy = matches!(health.map(|h| GroupHealth::judge(&h)), Ok(Health::Healthy(..)));
             let mut ready = BTreeSet::new();
             let mut all = BTreeSet::new();
-            for endpoint in endpoints.iter() {
+            // The groups hold one address of a pod, and the load balancer asks by IPv4.
+            for endpoint in endpoints.iter().filter(|endpoint| !endpoint.ip.contains(':')) {
                 for (_, port) in endpoint.ports.iter().filter(|(port, _)| *port == name) {
                     let at = format!("{}:{port}", endpoint.ip);
                     if endpoint.ready {
@@ -49,23 +57,34 @@ impl Check for NegEndpoints {
             let ours = groups
                 .iter()
                 .filter(|group| backend.backends.iter().any(|b| b.group.same(&group.self_link)));
-            let by_name: BTreeMap<&str, _> = ours.map(|group| (&*group.name, group)).collect();
-            for (name, group) in by_name {
+            let mut by_name: BTreeMap<&str, Vec<&NetworkEndpointGroup>> = BTreeMap::new();
+            ours.for_each(|group| by_name.entry(&group.name).or_default().push(group));
+            if by_name.is_empty() {
+                out.unbuilt(backend, "names network endpoint groups that are not there");
+            }
+            for (name, zones) in by_name {
+                let group = zones[0];
                 let zone = group.zone.name().to_owned();
                 let asked = cx.get(NetworkEndpoints { group: name.to_owned(), zone }).await;
                 let Some(there) = out.known(group, asked) else { continue };
+                let size: u32 = zones.iter().filter_map(|group| group.size).sum();
+                // The command lists one zone at a time, and the others may be missing.
+                let is_whole = zones.len() == 1 || there.len() >= size as usize;
                 let there: BTreeSet<_> = there
                     .iter()
                     .map(|entry| &entry.network_endpoint)
                     .map(|e| format!("{}:{}", e.ip_address, e.port.unwrap_or_default()))
                     .collect();
                 let gone: Vec<_> = there.difference(&all).cloned().collect();
-                let missing: Vec<_> = ready.difference(&there).cloned().collect();
+                let missing = ready.difference(&there).filter(|_| is_whole);
+                let missing: Vec<_> = missing.cloned().collect();
                 if gone.is_empty() && missing.is_empty() {
                     out.ok(group);
                     continue;
                 }
-                let finding = out.fail(group, "holds other endpoints than the Service has");
+                let message = "holds other endpoints than the Service has";
+                let finding =
+                    if healthy { out.warn(group, message) } else { out.fail(group, message) };
                 if !gone.is_empty() {
                     finding.evidence("has extra", gone.join(", "));
                 }

@@ -42,8 +42,15 @@ impl Check for NegReady {
                     );
                 }
                 Some(Err(error)) => {
-                    out.fail(&**service, "has a neg-status annotation that is not JSON")
+                    out.fail(&**service, "has a neg-status annotation that can't be read")
                         .evidence("because", error);
+                }
+                Some(Ok(status)) if status.network_endpoint_groups.is_empty() => {
+                    out.unbuilt(&**service, "has no network endpoint group yet").fix(
+                        Risk::None,
+                        "shows what the controller says",
+                        show,
+                    );
                 }
                 Some(Ok(status)) => examine(cx, service, &status, out).await,
             }
@@ -64,8 +71,12 @@ async fn examine(cx: &Cx, service: &Service, status: &NegStatus, out: &mut Findi
             continue;
         };
         let conditions = object.status.conditions.iter();
-        let mut bad = conditions.filter(|c| ["Initialized", "Synced"].contains(&c.kind.as_str()));
-        match bad.find(|condition| condition.status == "False") {
+        let mut known = conditions.filter(|c| ["Initialized", "Synced"].contains(&c.kind.as_str()));
+        if known.clone().next().is_none() {
+            out.unbuilt(&**object, "has no conditions yet: nobody works on it");
+            continue;
+        }
+        match known.find(|condition| condition.status != "True") {
             Some(condition) => {
                 out.depends(service, &**object);
                 out.unbuilt(&**object, format!("is not {}", condition.kind.to_lowercase()))

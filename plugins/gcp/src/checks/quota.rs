@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 
 use crate::{
-    GceIngresses, ProjectQuotas, Quota, Scope,
+    ComputeProject, GceIngresses, ProjectQuotas, Quota, Scope,
     events::{Complaint, complaint},
     quota_resource,
 };
@@ -43,15 +43,20 @@ const NEEDED: [&str; 11] = [
 impl Check for QuotaLeft {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let ingresses = cx.get(GceIngresses).await?;
+        let project = cx.get(ProjectQuotas).await;
         let mut exceeded = BTreeSet::new();
         let mut waits = false;
         for ingress in ingresses.iter() {
             let is_up = ingress.addresses().next().is_some();
             waits |= !is_up;
             // Without events, the numbers have to do.
-            let said = complaint(cx, &ingress.resource(), is_up).await.ok().flatten();
+            let said = complaint(cx, &ingress.resource(), is_up, &[]).await.ok().flatten();
             let Some(event) = said else { continue };
             let Complaint::Quota(metric, region) = Complaint::of(&event.message) else { continue };
+            // Room was made since.
+            if region.is_none() && has_room(project.as_deref().ok(), &metric) {
+                continue;
+            }
             let quota = quota_resource(&metric, region.as_deref());
             out.built_from(&**ingress, &quota);
             if exceeded.insert(quota.clone()) {
@@ -60,7 +65,7 @@ impl Check for QuotaLeft {
                 finding.fix(Risk::None, "shows what takes it", show(cx, &metric).await);
             }
         }
-        let project = cx.get(ProjectQuotas).await?;
+        let project = project?;
         for Quota { metric, limit, usage } in &project.quotas {
             if !NEEDED.contains(&metric.as_str()) || *limit <= 0.0 {
                 continue;
@@ -77,7 +82,8 @@ impl Check for QuotaLeft {
                 let finding = out.fail(&quota, format!("is used up ({numbers})"));
                 finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);
             } else if *usage >= limit * 0.9 {
-                let finding = out.warn(&quota, format!("is nearly used up ({numbers})"));
+                let state = if usage >= limit { "has no room left" } else { "is nearly used up" };
+                let finding = out.warn(&quota, format!("{state} ({numbers})"));
                 finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);
             } else {
                 out.ok(&quota);
@@ -85,6 +91,13 @@ impl Check for QuotaLeft {
         }
         Ok(())
     }
+}
+
+/// Whether the numbers say that there is room.
+fn has_room(project: Option<&ComputeProject>, metric: &str) -> bool {
+    let quotas = project.iter().flat_map(|project| &project.quotas);
+    let mut ours = quotas.filter(|quota| quota.metric == metric);
+    ours.any(|quota| quota.usage < quota.limit)
 }
 
 /// The command that lists what counts towards a quota.

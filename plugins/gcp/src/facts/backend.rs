@@ -61,6 +61,14 @@ pub struct Iap {
     pub oauth2_client_id: Option<String>,
 }
 
+impl Iap {
+    /// The OAuth client that users sign in with; none: one that Google manages, which is also what
+    /// a blank one means.
+    pub fn client(&self) -> Option<&str> {
+        self.oauth2_client_id.as_deref().map(str::trim).filter(|id| !id.is_empty())
+    }
+}
+
 impl BackendService {
     /// Whether its endpoints are pods rather than nodes.
     pub fn reaches_pods(&self) -> bool {
@@ -256,6 +264,20 @@ impl HealthCheck {
 
     /// The command that changes it, up to the flags that say how.
     pub fn update(&self) -> String {
+        format!(
+            "gcloud compute health-checks update {} {}",
+            self.protocol.to_lowercase(),
+            self.named()
+        )
+    }
+
+    /// The command that shows it.
+    pub fn describe(&self) -> String {
+        format!("gcloud compute health-checks describe {}", self.named())
+    }
+
+    /// Its name, with the flags that tell it from others.
+    fn named(&self) -> String {
         let region = self.self_link.after("regions");
         let scope =
             region.map_or_else(|| "--global".to_owned(), |region| format!("--region {region}"));
@@ -263,8 +285,7 @@ impl HealthCheck {
             "" => String::new(),
             project => format!(" --project {project}"),
         };
-        let protocol = self.protocol.to_lowercase();
-        format!("gcloud compute health-checks update {protocol} {}{project} {scope}", self.name)
+        format!("{}{project} {scope}", self.name)
     }
 }
 

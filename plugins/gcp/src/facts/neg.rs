@@ -78,7 +78,7 @@ named!(NetworkEndpointGroup);
 pub struct NegAnnotation {
     /// For its Ingress.
     #[serde(default)]
-    pub ingress: bool,
+    pub ingress: Option<bool>,
     /// For these Service ports, each by name or number, on their own.
     #[serde(default)]
     pub exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
@@ -104,7 +104,7 @@ impl NegAnnotation {
 
     /// Whether it asks for any group at all.
     pub fn asks(&self) -> bool {
-        self.ingress || self.ports().next().is_some()
+        self.ingress == Some(true) || self.ports().next().is_some()
     }
 
     /// The Service ports that groups are asked for on their own.

@@ -105,7 +105,7 @@ impl BackendConfigNames {
 
     /// Every BackendConfig that it names.
     pub fn all(&self) -> impl Iterator<Item = &str> {
-        self.ports.values().chain(&self.default).map(String::as_str)
+        self.ports.values().chain(&self.default).map(String::as_str).filter(|name| !name.is_empty())
     }
 }
 

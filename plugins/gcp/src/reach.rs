@@ -1,0 +1,190 @@
+//! Whether the firewalls let health checks and requests through.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use kfcheck::{Cx, Fact, FactError, Fault};
+use serde::Serialize;
+
+use crate::{
+    BackendInUse, BackendsInUse, EffectiveFirewalls, Firewalls, Guards, HealthCheck, HealthChecks,
+    Instance, Instances, Network, Networks, Subnetworks,
+    backends::{pods_of, port_on_pods},
+    firewall::{Attempt, Decisive, judge, levels},
+};
+
+/// Where Google's health checks and load balancers come from (Load Balancing documentation,
+/// "Health checks overview", "Probe IP ranges and firewall rules").
+pub(crate) const PROBERS: [&str; 2] = ["35.191.0.0/16", "130.211.0.0/22"];
+
+/// How the firewall treats the load balancer's health checks and requests, by network.
+#[derive(Clone, Serialize)]
+pub(crate) struct ProbeReach;
+
+/// How the firewall of one network does.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkReach {
+    /// The network.
+    pub(crate) network: Network,
+    /// The ports that something is kept from.
+    pub(crate) ports: BTreeSet<u16>,
+    /// From where.
+    pub(crate) sources: BTreeSet<IpNet>,
+    /// Whether some of it gets through all the same.
+    pub(crate) is_partial: bool,
+    /// The tags of the machines.
+    pub(crate) tags: BTreeSet<String>,
+    /// The rules that keep it out.
+    pub(crate) rules: BTreeSet<Decisive>,
+    /// The rules that decide by what can't be seen.
+    pub(crate) undecided: BTreeSet<Decisive>,
+    /// Why the policies of organization and folders weren't looked at, if they weren't.
+    pub(crate) unseen: Option<FactError>,
+    /// The backend services behind it.
+    pub(crate) backends: BTreeSet<String>,
+}
+
+impl Fact for ProbeReach {
+    const NAME: &'static str = "gcp.probeReach";
+    type Value = Vec<NetworkReach>;
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<NetworkReach>, FactError> {
+        let path = cx.path().await?;
+        let used = cx.get(BackendsInUse).await?;
+        if used.is_empty() {
+            return Ok(Vec::new());
+        }
+        let checks = cx.get(HealthChecks).await?;
+        let instances = cx.get(Instances).await?;
+        let mut reach: BTreeMap<Network, NetworkReach> = BTreeMap::new();
+        let mut guards: BTreeMap<Network, (Guards, bool)> = BTreeMap::new();
+        for used in used.iter() {
+            let backend = &used.backend;
+            let probed = path.below(backend, checks.iter()).into_iter();
+            let mut ports: BTreeSet<_> = probed.filter_map(HealthCheck::port).collect();
+            ports.extend(serving_port(cx, used).await?);
+            for instance in alike(&path.below(backend, instances.iter())) {
+                let Some(network) = instance.network() else { continue };
+                if !guards.contains_key(&network) {
+                    let (found, unseen) = guards_of(cx, &network).await?;
+                    let policies_first = policies_first(cx, &network).await;
+                    guards.insert(network.clone(), (found, policies_first));
+                    reach.insert(network.clone(), NetworkReach::new(&network, unseen));
+                }
+                let (Some((guards, first)), Some(reach)) =
+                    (guards.get(&network), reach.get_mut(&network))
+                else {
+                    continue;
+                };
+                reach.backends.insert(backend.name.clone());
+                let levels = levels(guards, *first);
+                for source in sources(cx, used, &network).await? {
+                    for &port in &ports {
+                        let attempt = Attempt { source, instance, network: &network, port };
+                        reach.add(attempt, judge(&levels, attempt));
+                    }
+                }
+            }
+        }
+        Ok(reach.into_values().collect())
+    }
+}
+
+impl NetworkReach {
+    fn new(network: &Network, unseen: Option<FactError>) -> Self {
+        Self {
+            network: network.clone(),
+            ports: BTreeSet::new(),
+            sources: BTreeSet::new(),
+            is_partial: false,
+            tags: BTreeSet::new(),
+            rules: BTreeSet::new(),
+            undecided: BTreeSet::new(),
+            unseen,
+            backends: BTreeSet::new(),
+        }
+    }
+
+    fn add(&mut self, attempt: Attempt<'_>, verdict: crate::firewall::Verdict) {
+        self.is_partial |= !verdict.allowed.is_empty();
+        self.undecided.extend(verdict.undecided.into_iter().map(|(_, rule)| rule));
+        for (part, rule) in verdict.denied {
+            self.ports.insert(attempt.port);
+            self.sources.insert(part);
+            self.tags.extend(attempt.instance.tags().iter().cloned());
+            self.rules.extend(rule);
+        }
+    }
+}
+
+/// One of each sort: firewall rules tell machines by network, tags and accounts.
+fn alike<'a>(instances: &[&'a Instance]) -> Vec<&'a Instance> {
+    let mut seen = BTreeSet::new();
+    let sort = |instance: &&&'a Instance| {
+        let accounts: Vec<_> = instance.service_accounts().map(str::to_owned).collect();
+        seen.insert((instance.network(), instance.tags().to_vec(), accounts))
+    };
+    instances.iter().filter(sort).copied().collect()
+}
+
+/// The port that requests are sent to.
+async fn serving_port(cx: &Cx, used: &BackendInUse) -> Result<Option<u16>, FactError> {
+    if !used.backend.reaches_pods() {
+        return Ok(used.backend.port);
+    }
+    let pods = pods_of(cx, &used.service).await?;
+    Ok(used.service_port.as_ref().and_then(|port| port_on_pods(port, &pods)))
+}
+
+/// What guards a network, and why that isn't all, if it isn't.
+async fn guards_of(cx: &Cx, network: &Network) -> Result<(Guards, Option<FactError>), FactError> {
+    let Network { project, name, .. } = network;
+    let all = EffectiveFirewalls { project: project.clone(), network: name.clone() };
+    let (mut guards, unseen) = match cx.get(all).await {
+        Ok(guards) => ((*guards).clone(), None),
+        Err(error) => (Guards::default(), Some(error)),
+    };
+    if guards.firewalls.is_empty() {
+        guards.firewalls.clone_from(&*cx.get(Firewalls).await?);
+        let of_project = |rule: &crate::Firewall| rule.network.project() == project;
+        if network.shared && !guards.firewalls.iter().any(of_project) {
+            let detail = format!(
+                "no firewall rule of host project {project} is among those listed; list them \
+                 there, which takes compute.firewalls.list on {project}"
+            );
+            return Err(Fault::Unreachable(detail).into());
+        }
+    }
+    Ok((guards, unseen))
+}
+
+async fn policies_first(cx: &Cx, network: &Network) -> bool {
+    let networks = cx.get(Networks).await;
+    let ours = |order: &&crate::NetworkOrder| {
+        order.name == network.name && order.self_link.project() == network.project
+    };
+    let order = networks.iter().flat_map(|all| all.iter()).find(ours);
+    order.is_some_and(|order| {
+        order.network_firewall_policy_enforcement_order.as_deref()
+            == Some("BEFORE_CLASSIC_FIREWALL")
+    })
+}
+
+/// Where health checks and requests come from. Load balancers that are made of Envoy send requests
+/// from a subnetwork of their own as well.
+async fn sources(cx: &Cx, used: &BackendInUse, network: &Network) -> Result<Vec<IpNet>, FactError> {
+    let mut sources: Vec<IpNet> = PROBERS.iter().filter_map(|range| range.parse().ok()).collect();
+    let Some(region) = &used.backend.region else { return Ok(sources) };
+    for subnetwork in cx.get(Subnetworks).await?.iter() {
+        let here = Network::of(&subnetwork.network, &network.project) == *network
+            || subnetwork.network.name() == network.name;
+        let proxies = ["REGIONAL_MANAGED_PROXY", "INTERNAL_HTTPS_LOAD_BALANCER"];
+        if here
+            && subnetwork.region.name() == region.name()
+            && proxies.contains(&subnetwork.purpose.as_str())
+        {
+            sources.extend(subnetwork.ip_cidr_range.parse::<IpNet>().ok());
+        }
+    }
+    Ok(sources)
+}
