@@ -11,7 +11,8 @@ pub struct Cause<'a> {
     pub finding: &'a Finding,
     /// The findings that follow from it, nearest first.
     pub explains: Vec<(&'static str, &'a Finding)>,
-    /// The entrances that do not answer because of it. One that was seen to answer is none of them.
+    /// The entrances that do not answer because of it, or not as they should. One that was seen to
+    /// answer is none that doesn't.
     pub takes_down: Vec<&'a Resource>,
 }
 
@@ -45,7 +46,8 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
             explained.sort_by_key(|&other| (distance(other), failed[other].1.symptom, other));
             let down = |entrance: &&&Resource| {
                 let answers = report.results.iter().any(|r| r.answering.contains(**entrance));
-                !answers && distances[root][graph.node(entrance, Aspect::Serving)] != FAR
+                let reaches = |side| distances[root][graph.node(entrance, side)] != FAR;
+                reaches(Aspect::Manner) || !answers && reaches(Aspect::Serving)
             };
             let (check, finding) = failed[root];
             Cause {

@@ -168,7 +168,8 @@ impl Findings {
         self.healthy.push(subject.into());
     }
 
-    /// `subject` was asked and answered as it should: whatever else is wrong, it is not down.
+    /// `subject` was asked and answered: what would keep it from answering does not, and only what
+    /// spoils its manner takes it down.
     pub fn answers(&mut self, subject: impl Into<Resource>) {
         let subject = subject.into();
         self.answering.insert(subject.clone());
@@ -246,6 +247,12 @@ impl Findings {
     /// `upper` is there only if `lower` is there as declared, which the path doesn't say.
     pub fn built_from(&mut self, upper: impl Into<Resource>, lower: impl Into<Resource>) {
         self.edges.insert(Edge::new(upper.into(), lower.into(), Aspect::Being));
+    }
+
+    /// `upper` answers as it should only if `lower` is there as declared, which the path doesn't
+    /// say.
+    pub fn set_up_by(&mut self, upper: impl Into<Resource>, lower: impl Into<Resource>) {
+        self.edges.insert(Edge::new(upper.into(), lower.into(), Aspect::Manner));
     }
 
     /// Whether nothing was found to be wrong so far.

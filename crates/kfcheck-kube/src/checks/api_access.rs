@@ -35,12 +35,11 @@ impl Check for ApiAccess {
             other => Some(other?),
         };
         let errors = errors.iter().flat_map(|errors| errors.iter());
-        let of_api = |place: &str| {
-            place.starts_with("kubernetes/") && !place.starts_with("kubernetes/logs/")
-        };
-        let faults = errors.filter(|(place, _)| of_api(place));
+        let faults = errors.filter(|(place, _)| place.starts_with("kubernetes/"));
+        // A log is kept by a kubelet, which says nothing about the API server.
+        let is_log = |place: &str| place.starts_with("kubernetes/logs/");
         let (mut denied, mut refused, mut silent) = (BTreeSet::new(), None, None);
-        for (_, fault) in faults {
+        for (place, fault) in faults {
             match fault {
                 Recorded::Known(Fault::Denied { permission }) => {
                     denied.insert(permission.as_str());
@@ -48,7 +47,9 @@ impl Check for ApiAccess {
                 Recorded::Known(fault @ Fault::Unreachable(detail)) if is_login(detail) => {
                     refused = Some(fault);
                 }
-                Recorded::Known(fault @ (Fault::Unreachable(_) | Fault::TimedOut(_))) => {
+                Recorded::Known(fault @ (Fault::Unreachable(_) | Fault::TimedOut(_)))
+                    if !is_log(place) =>
+                {
                     silent = Some(fault);
                 }
                 Recorded::Known(_) | Recorded::Other(_) => (),
@@ -163,9 +164,10 @@ mod tests {
 
             BROKEN  kube-api-access
               Cluster test does not take the credentials in use
-                says      You must be logged in to the server (Unauthorized)
-                fix       shows who the API server takes you for
-                          kubectl auth whoami
+                says      unreachable: You must be logged in to the server (Unauthorized)
+                fix       shows which credentials are in use; log in again with what made
+                          them
+                          kubectl config view --minify
               kubectl kfcheck explain kube-api-access
 
             FAIL     kube-api-access

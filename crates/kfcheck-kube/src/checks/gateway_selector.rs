@@ -42,10 +42,10 @@ impl Check for GatewaySelector {
         }
         for gateway in gateways {
             let selector = &gateway.spec.selector;
-            let matches = |pod: &&Arc<Pod>| match selector.is_empty() {
+            let matches = |pod: &&Arc<Pod>| {
                 // Without a selector it is for every gateway.
-                true => fronts.iter().any(|front| front.selects(pod)),
-                false => selects(selector, &pod.metadata.labels),
+                let any = selector.is_empty() && fronts.iter().any(|front| front.selects(pod));
+                any || selects(selector, &pod.metadata.labels)
             };
             let matching: Vec<_> = pods.iter().filter(matches).collect();
             if matching.iter().any(|pod| pod.is_ready()) {

@@ -189,7 +189,7 @@ mod tests {
               RequestAuthentication kubeflow/login fetches keys where there is no JSON
                 address   https://login.example.com/keys
                 fix       shows the answer
-                          curl -sv https://login.example.com/keys
+                          curl -sv 'https://login.example.com/keys'
               kubectl kfcheck explain istio-jwks
 
             FAIL     istio-jwks
@@ -210,7 +210,7 @@ mod tests {
                 address   https://login.example.com/keys
                 because   certificate has expired
                 fix       shows the answer
-                          curl -sv https://login.example.com/keys
+                          curl -sv 'https://login.example.com/keys'
               kubectl kfcheck explain istio-jwks
 
             FAIL     istio-jwks

@@ -176,7 +176,7 @@ mod tests {
             0 symptoms; 0 checks passed, 0 not seen.
 
             BROKEN  gcp-iap-pods
-              StatefulSet istio-system/backend-updater does not run
+              StatefulSet istio-system/backend-updater has no ready pod
                 because   ImagePullBackOff: Back-off pulling image "updater:1"
                 fix       shows what the cluster says of it
                           kubectl describe statefulset -n istio-system backend-updater

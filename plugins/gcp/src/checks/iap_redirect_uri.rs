@@ -1,4 +1,4 @@
-use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, async_trait, check};
 use kfcheck_kube::host_resource;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 use url::Url;
@@ -44,7 +44,7 @@ impl Check for IapRedirectUri {
             let Some(answer) = out.known(&subject, follow(cx, location).await) else { continue };
             let Some(answer) = answer else { continue };
             if is_unknown_client(&answer) {
-                out.depends(host_resource(host), &subject);
+                out.set_up_by(host_resource(host), &subject);
                 out.fail(&subject, "is not known to Google").evidence("says", "deleted_client");
                 continue;
             }
@@ -64,15 +64,11 @@ impl Check for IapRedirectUri {
             let uri = query("redirect_uri").unwrap_or_else(|| {
                 format!("https://iap.googleapis.com/v1/oauth/clientIds/{client}:handleRedirect")
             });
-            out.depends(host_resource(host), &subject);
+            out.set_up_by(host_resource(host), &subject);
             out.fail(&subject, "does not know the address to send users back to")
                 .evidence("says", "redirect_uri_mismatch")
                 .evidence("to add", uri)
-                .fix(
-                    Risk::None,
-                    "opens the page where it is to be added",
-                    "xdg-open https://console.cloud.google.com/apis/credentials",
-                );
+                .evidence("where", "the console's APIs & Services, Credentials");
         }
         Ok(())
     }
@@ -147,8 +143,7 @@ mod tests {
               oauth client 1-a does not know the address to send users back to
                 says      redirect_uri_mismatch
                 to add    https://iap.googleapis.com/v1/oauth/clientIds/1-a:handleRedirect
-                fix       opens the page where it is to be added
-                          xdg-open https://console.cloud.google.com/apis/credentials
+                where     the console's APIs & Services, Credentials
               kubectl kfcheck explain gcp-iap-redirect-uri
 
             FAIL     gcp-iap-redirect-uri

@@ -1,8 +1,7 @@
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
-use kfcheck_kube::host_resource;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 
-use crate::ingress::HostsInUse;
+use crate::{facts::resource, ingress::HostsInUse};
 
 check! {
     /// ## What it checks
@@ -26,7 +25,8 @@ impl Check for IapToken {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let mut given = false;
         for host in cx.get(HostsInUse).await?.iter() {
-            let subject = host_resource(host);
+            // The token is the asker's; whoever signs in may well get in.
+            let subject = resource("IdentityToken", host);
             let answers = match cx.get(HttpProbe { url: format!("https://{host}/") }).await {
                 // Asking is up to the user, so that nothing is missing where nobody asked.
                 Err(FactError { fault: Fault::NotCollected { .. }, .. }) => continue,
@@ -37,19 +37,18 @@ impl Check for IapToken {
             let leads = answer.redirect().unwrap_or_default();
             let (message, command) = match answer.status {
                 Some(300..=399) if leads.starts_with("https://accounts.google.com/") => {
-                    ("sends the token's owner to the sign-in all the same", CLIENT)
+                    ("is sent to the sign-in all the same", CLIENT)
                 }
                 Some(200..=399) => {
                     out.ok(subject);
                     continue;
                 }
-                Some(401) => ("refuses the token (401)", CLIENT),
-                Some(403) => ("doesn't let the token's account in (403)", ACCESS),
+                Some(401) => ("is refused (401)", CLIENT),
+                Some(403) => ("is for an account that has no access (403)", ACCESS),
                 // Whatever else it is, the token is not to blame.
                 _ => continue,
             };
-            // The token is the asker's; whoever signs in may well get in.
-            let finding = out.fail(&subject, message).manner();
+            let finding = out.fail(&subject, message);
             if let Some(says) = answer.body_snippet.as_deref().filter(|says| !says.is_empty()) {
                 finding.evidence("says", says);
             }

@@ -166,10 +166,8 @@ mod tests {
                 says      Sync: googleapi: Error 403: Quota 'BACKEND_SERVICES' exceeded.
                           Limit: 5.0 globally., quotaExceeded
                 last      2026-11-21T11:50:00Z
-                fix       shows the project's quotas; ask for more of the one that is used
-                          up
-                          gcloud compute project-info describe --flatten=quotas \
-                            --format='table(quotas)'
+                fix       shows the quotas; ask for more of the one that is used up
+                          gcloud compute project-info describe
               kubectl kfcheck explain gcp-ingress-sync
 
             FAIL     gcp-ingress-sync

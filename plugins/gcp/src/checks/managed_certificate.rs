@@ -115,8 +115,7 @@ fn examine(ingress: &Ingress, certificate: &ManagedCertificate, out: &mut Findin
         return;
     }
     match overall {
-        "Active" => out.ok(certificate),
-        "Renewing" => out.ok(certificate),
+        "Active" | "Renewing" => out.ok(certificate),
         "RenewalFailed" => {
             out.warn(certificate, "could not be renewed").fix(Risk::None, "shows why", show);
         }

@@ -108,7 +108,7 @@ mod tests {
             kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  gcp-neg-annotation
-              Service istio-system/gateway has a neg annotation that is not JSON
+              Service istio-system/gateway has a neg annotation that can't be read
                 because   key must be a string at line 1 column 2
               kubectl kfcheck explain gcp-neg-annotation
 
