@@ -97,6 +97,16 @@ impl Header {
         kind.matches(&text(&self.api_version), &text(&self.kind))
     }
 
+    /// With what its list says of it: in the API's own `PodList`, the pods say nothing themselves.
+    fn of_list(mut self, api_version: Option<&String>, kind: Option<&String>) -> Self {
+        let of_list = kind.and_then(|kind| kind.strip_suffix("List")).filter(|k| !k.is_empty());
+        if let (None, Some(kind)) = (&self.kind, of_list) {
+            self.kind = Some(kind.to_owned());
+            self.api_version = self.api_version.or_else(|| api_version.cloned());
+        }
+        self
+    }
+
     /// As a person says it: `Pod kubeflow/a`.
     fn shown(&self) -> String {
         let Name { name, namespace } = &self.metadata;
@@ -107,7 +117,12 @@ impl Header {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct JsonList<'a> {
+    #[serde(default)]
+    api_version: Option<String>,
+    #[serde(default)]
+    kind: Option<String>,
     #[serde(borrow, default)]
     items: Option<Vec<&'a RawValue>>,
 }
@@ -115,11 +130,14 @@ struct JsonList<'a> {
 fn in_json(text: &Arc<String>) -> Result<Vec<Object>, String> {
     let list: JsonList<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let whole = [text.trim()];
-    let items = list.items.map(|items| items.into_iter().map(RawValue::get).collect::<Vec<_>>());
+    let items = list.items.as_ref();
+    let items = items.map(|items| items.iter().map(|item| item.get()).collect::<Vec<_>>());
     let items = items.as_deref().unwrap_or(&whole);
     let start = text.as_ptr() as usize;
     let object = |(nth, item): (usize, &&str)| {
-        let header = serde_json::from_str(item).map_err(|e| format!("object {nth}: {e}"))?;
+        let header: Header =
+            serde_json::from_str(item).map_err(|e| format!("object {nth}: {e}"))?;
+        let header = header.of_list(list.api_version.as_ref(), list.kind.as_ref());
         let from = item.as_ptr() as usize - start;
         Ok(Object { header, text: Arc::clone(text), range: from..from + item.len() })
     };
@@ -173,12 +191,14 @@ fn converted(text: &str, pieces: &[Range<usize>]) -> Option<Vec<Object>> {
 
 /// The document itself, or what a List holds.
 fn parsed(mut document: Value) -> Result<Vec<Object>, String> {
+    let list = Header::deserialize(&document).unwrap_or_default();
     let items = match document.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) => items,
         _ => vec![document],
     };
     let object = |(nth, value): (usize, Value)| {
         let header = Header::deserialize(&value).map_err(|e| format!("object {nth}: {e}"))?;
+        let header = header.of_list(list.api_version.as_ref(), list.kind.as_ref());
         let text = Arc::new(value.to_string());
         Ok(Object { header, range: 0..text.len(), text })
     };
