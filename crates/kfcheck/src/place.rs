@@ -1,3 +1,5 @@
+use std::{num::NonZero, thread};
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -131,7 +133,7 @@ impl<V: Serialize + DeserializeOwned> Place<V> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned> Place<Vec<T>> {
+impl<T: Serialize + DeserializeOwned + Send> Place<Vec<T>> {
     /// Kubernetes objects of a kind, from whatever files under `kubernetes/`.
     pub fn objects(kind: ObjectKind, selection: Selection) -> Self {
         let mut command = format!("kubectl get {}", kind.resource());
@@ -155,17 +157,35 @@ fn decode<V: DeserializeOwned>(kept: Kept<'_>) -> Result<V, String> {
     serde_path_to_error::deserialize(value).map_err(|error| error.to_string())
 }
 
-fn decode_objects<T: DeserializeOwned>(kept: Kept<'_>) -> Result<Vec<T>, String> {
+fn decode_objects<T: DeserializeOwned + Send>(kept: Kept<'_>) -> Result<Vec<T>, String> {
     let Kept::Objects(objects) = kept else { return Err("expected objects".to_owned()) };
-    let object = |(name, text): (String, &str)| {
-        let mut json = serde_json::Deserializer::from_str(text);
-        serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let inner = error.inner().to_string();
-            let what = inner.split(" at line ").next().unwrap_or_default();
-            format!("{name}: {}: {what}", error.path())
-        })
-    };
-    objects.into_iter().map(object).collect()
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    // A few are read sooner than a thread is started.
+    let share = objects.len().div_ceil(workers).max(1_000);
+    if objects.len() <= share {
+        return objects.iter().map(decode_object).collect();
+    }
+    let read = |share: &[(String, &str)]| share.iter().map(decode_object).collect();
+    let shares: Vec<Result<Vec<T>, String>> = thread::scope(|scope| {
+        let running: Vec<_> =
+            objects.chunks(share).map(|share| scope.spawn(move || read(share))).collect();
+        let panicked = |_| Err("reading the objects panicked".to_owned());
+        running.into_iter().map(|worker| worker.join().unwrap_or_else(panicked)).collect()
+    });
+    let mut all = Vec::with_capacity(objects.len());
+    for share in shares {
+        all.extend(share?);
+    }
+    Ok(all)
+}
+
+fn decode_object<T: DeserializeOwned>((name, text): &(String, &str)) -> Result<T, String> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let inner = error.inner().to_string();
+        let what = inner.split(" at line ").next().unwrap_or_default();
+        format!("{name}: {}: {what}", error.path())
+    })
 }
 
 impl Spot {

@@ -145,7 +145,7 @@ pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Timestamp>,
     /// What keeps it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "lean", skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<Owner>,
 }
 
@@ -199,6 +199,14 @@ pub fn null_is_empty<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// A list that is null is an empty one; and none holds more memory than it takes, as there are tens
+/// of thousands of them.
+fn lean<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let mut all: Vec<T> = null_is_empty(from)?;
+    all.shrink_to_fit();
+    Ok(all)
 }
 
 fn without_secrets<'de, D: Deserializer<'de>>(

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use jiff::Timestamp;
 use kfcheck::{Named, Resource, redact::redact};
 
-use super::{Condition, Metadata, Port, null_is_empty, resource};
+use super::{Condition, Metadata, Port, lean, null_is_empty, resource};
 use crate::object;
 
 /// One Pod.
@@ -27,7 +27,7 @@ object!(Pod, core, "pods", "Pod", true);
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
     /// Its containers.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "lean")]
     pub containers: Vec<Container>,
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ pub struct Container {
     /// What it runs.
     pub image: String,
     /// The ports it declares; it may listen on others.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "lean")]
     pub ports: Vec<ContainerPort>,
     /// How the kubelet asks whether it is ready.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,13 +109,13 @@ pub struct PodStatus {
     #[serde(rename = "podIP", skip_serializing_if = "Option::is_none")]
     pub pod_ip: Option<String>,
     /// For example `Ready`.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "lean")]
     pub conditions: Vec<Condition>,
     /// How its containers go.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "lean")]
     pub container_statuses: Vec<ContainerStatus>,
     /// How those go that run first.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "lean")]
     pub init_container_statuses: Vec<ContainerStatus>,
 }
 
