@@ -46,6 +46,7 @@ pub(super) fn to_json(text: &str, json: &mut String) -> Option<Header> {
             Event::Alias(_) => return None,
             Event::Scalar(value, style, _, tag) => {
                 tag.is_none().then_some(())?;
+                let is_deep = frames.len() > 2;
                 if let Some(Frame::Mapping { begun, key: key @ None }) = frames.last_mut() {
                     if value == "<<" {
                         return None;
@@ -56,7 +57,8 @@ pub(super) fn to_json(text: &str, json: &mut String) -> Option<Header> {
                     *begun = true;
                     push_text(&value, json);
                     json.push(':');
-                    *key = Some(value.into_owned());
+                    // Deeper down, that there is one is all that matters.
+                    *key = Some(if is_deep { String::new() } else { value.into_owned() });
                     continue;
                 }
                 note(&mut header, &frames, &value);
