@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
-use kfcheck::{Fact, Fault, Place};
+use kfcheck::{Cx, Fact, FactError, Fault, Place};
 use serde::{Deserialize, Serialize};
+
+use crate::client::{Discovery, KubeClient};
 
 /// The cluster asked.
 #[derive(Clone, Serialize)]
@@ -24,6 +26,24 @@ impl Fact for Cluster {
     fn place(&self) -> Option<Place<Version>> {
         Some(Place::entry("bundle", "kubernetes", "kubectl version"))
     }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Version, FactError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct OnWire {
+            git_version: String,
+        }
+        cx.get(Discovery).await?;
+        let connection = cx.client::<KubeClient>()?.connection().await?;
+        let answer = connection.get(cx, "/version", "application/json").await?;
+        let body = answer.body("/version", "get /version")?;
+        let wire: OnWire = serde_json::from_slice(&body).map_err(|error| Fault::Malformed {
+            file: "the API server's answer to GET /version".to_owned(),
+            detail: error.to_string(),
+        })?;
+        let context = connection.chosen.context.clone();
+        Ok(Version { context, server_version: Some(wire.git_version) })
+    }
 }
 
 impl Version {
@@ -33,6 +53,32 @@ impl Version {
         let mut parts = version.split(['.', '+', '-']);
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
     }
+}
+
+/// What the kubeconfig says of the cluster. Nobody is asked for it.
+#[derive(Clone, Serialize)]
+pub struct Context;
+
+impl Fact for Context {
+    const NAME: &'static str = "kube.context";
+    type Value = Chosen;
+
+    async fn fetch(&self, cx: &Cx) -> Result<Chosen, FactError> {
+        Ok(cx.client::<KubeClient>()?.connection().await?.chosen.clone())
+    }
+}
+
+/// What was chosen of the kubeconfig, by flags or by its current context.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen {
+    /// The name of the context; none inside of a pod.
+    pub context: Option<String>,
+    /// The kubeconfig's cluster, where a flag names one that it has.
+    pub cluster: Option<String>,
+    /// Where what is named without a namespace is.
+    pub namespace: String,
+    /// Where the API server is, as a URL.
+    pub server: String,
 }
 
 /// What could not be collected, and why: [`Fault`]s by the place of the answer.
@@ -45,6 +91,11 @@ impl Fact for CollectionErrors {
 
     fn place(&self) -> Option<Place<BTreeMap<String, Recorded>>> {
         Some(Place::entry("bundle", "errors", "kubectl kfcheck collect"))
+    }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Self::Value, FactError> {
+        let faults = cx.faults().await?.into_iter();
+        Ok(faults.map(|(place, fault)| (place, Recorded::Known(fault))).collect())
     }
 }
 

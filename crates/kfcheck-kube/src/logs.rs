@@ -1,5 +1,7 @@
-use kfcheck::{Fact, Place, redact::redact};
+use kfcheck::{Cx, Fact, FactError, Fault, Place, redact::redact};
 use serde::{Deserialize, Serialize};
+
+use crate::client::{Discovery, KubeClient};
 
 /// What a container has written last.
 #[derive(Clone, Debug, Serialize)]
@@ -67,5 +69,22 @@ impl Fact for ContainerLog {
         let path = format!("kubernetes/logs/{namespace}/{pod}/{container}.log");
         let command = format!("kubectl logs -n {namespace} {pod} -c {container} --tail={KEPT}");
         Some(Place::text(path, command))
+    }
+
+    async fn fetch(&self, cx: &Cx) -> Result<LogLines, FactError> {
+        let Self { namespace, pod, container } = self;
+        cx.get(Discovery).await?;
+        let connection = cx.client::<KubeClient>()?.connection().await?;
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={container}&tailLines={KEPT}"
+        );
+        let answer = connection.get(cx, &path, "*/*").await?;
+        let what = format!("the log of {namespace}/{pod}/{container}");
+        let body = match answer.body(&what, "get pods/log") {
+            // It is there; its kubelet, or the container, has nothing to say.
+            Err(Fault::Absent(what)) => Err(Fault::Unreachable(what + " is not there")),
+            other => other,
+        }?;
+        Ok(String::from_utf8_lossy(&body).into_owned().into())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
 use serde::Serialize;
 
-use crate::{Ingress, Service, all, one, within};
+use crate::{Context, Ingress, Service, all, one, within};
 
 /// Which endpoint the user asks about. Where nothing is said, Kubeflow's usual one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,22 @@ pub struct Target {
     pub ingress: Option<(String, String)>,
     /// A Service, as namespace and name.
     pub service: Option<(String, String)>,
+    /// Where to look; a name without a namespace is here, or else where the kubeconfig says.
+    pub namespace: Option<String>,
+}
+
+impl Target {
+    /// The namespace that goes with a name: the one said with it, or else the one chosen.
+    async fn namespace(&self, cx: &Cx, said: &str) -> String {
+        match (said, &self.namespace) {
+            ("", Some(namespace)) => namespace.clone(),
+            ("", None) => {
+                let chosen = cx.get(Context).await.map(|chosen| chosen.namespace.clone());
+                chosen.ok().filter(|n| !n.is_empty()).unwrap_or_else(|| "default".to_owned())
+            }
+            (said, _) => said.to_owned(),
+        }
+    }
 }
 
 /// Where Kubeflow's front doors usually are.
@@ -53,22 +69,28 @@ impl Fact for Entrances {
     async fn fetch(&self, cx: &Cx) -> Result<Vec<Entrance>, FactError> {
         let target = cx.setting::<Target>();
         if let Some((namespace, name)) = &target.ingress {
+            let namespace = &target.namespace(cx, namespace).await;
             let found = cx.get(one::<Ingress>(namespace, name)).await?;
             return named("Ingress", namespace, name, found.iter().cloned().map(Entrance::Ingress));
         }
         if let Some((namespace, name)) = &target.service {
+            let namespace = &target.namespace(cx, namespace).await;
             let found = cx.get(one::<Service>(namespace, name)).await?;
             return named("Service", namespace, name, found.iter().cloned().map(Entrance::Service));
         }
         let ingresses = match &target.host {
-            Some(host) => serving(&cx.get(all::<Ingress>()).await?, host),
-            None => usual(cx).await?,
+            Some(host) => match &target.namespace {
+                Some(namespace) => serving(&cx.get(within::<Ingress>(namespace)).await?, host),
+                None => serving(&cx.get(all::<Ingress>()).await?, host),
+            },
+            None => usual(cx, target.namespace.as_deref()).await?,
         };
         if !ingresses.is_empty() {
             return Ok(ingresses.into_iter().map(Entrance::Ingress).collect());
         }
         // Without an Ingress, a load balancer may stand for the gateway's Service itself.
-        let services = cx.get(within::<Service>(USUAL[0])).await?;
+        let namespace = target.namespace.as_deref().unwrap_or(USUAL[0]);
+        let services = cx.get(within::<Service>(namespace)).await?;
         let gateway = |service: &&Arc<Service>| {
             service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
         };
@@ -104,16 +126,17 @@ fn serving(all: &[Arc<Ingress>], host: &str) -> Vec<Arc<Ingress>> {
 
 /// The Ingresses in the usual namespaces that lead to a gateway, or else all of those there, or
 /// else all that there are.
-async fn usual(cx: &Cx) -> Result<Vec<Arc<Ingress>>, FactError> {
-    let [first, second] = USUAL.map(|namespace| cx.get(within::<Ingress>(namespace)));
-    let (first, second) = futures::future::join(first, second).await;
-    let here: Vec<_> = first?.iter().chain(second?.iter()).cloned().collect();
+async fn usual(cx: &Cx, namespace: Option<&str>) -> Result<Vec<Arc<Ingress>>, FactError> {
+    let namespaces = namespace.map_or(USUAL.to_vec(), |namespace| vec![namespace]);
+    let lists = cx.get_all(namespaces.into_iter().map(within::<Ingress>)).await?;
+    let here: Vec<_> = lists.iter().flat_map(|list| list.iter()).cloned().collect();
     let to_gateway =
         |ingress: &&Arc<Ingress>| ingress.backends().any(|backend| is_gateway(&backend.service));
     let gateways: Vec<_> = here.iter().filter(to_gateway).cloned().collect();
     match (gateways.is_empty(), here.is_empty()) {
         (false, _) => Ok(gateways),
         (true, false) => Ok(here),
+        (true, true) if namespace.is_some() => Ok(here),
         (true, true) => Ok(cx.get(all::<Ingress>()).await?.to_vec()),
     }
 }

@@ -1,5 +1,7 @@
-use kfcheck::{Fact, Place};
+use kfcheck::{Cx, Fact, FactError, Place};
 use serde::{Deserialize, Serialize};
+
+use crate::Outside;
 
 /// What the name servers answer for a name.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +33,12 @@ impl Fact for DnsProbe {
     fn place(&self) -> Option<Place<Vec<DnsAnswer>>> {
         let command = format!("dig {}", self.name);
         Some(Place::members("probes/dns", [("name", &*self.name)], command))
+    }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<DnsAnswer>, FactError> {
+        let outside = cx.client::<Outside>()?;
+        let asking = async { Ok::<_, FactError>(outside.resolver.resolve(&self.name).await) };
+        cx.call(format!("probe DNS {}", self.name), asking).await
     }
 }
 

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kfcheck::{Fact, Place, redact::redact};
+use kfcheck::{Cx, Fact, FactError, Place, redact::redact};
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{Ask, Outside};
 
 /// A request to an address, and what comes back; redirects are not followed.
 #[derive(Clone, Debug, Serialize)]
@@ -92,6 +94,16 @@ pub struct Tls {
     pub verified: Option<bool>,
     /// Why not.
     pub error: Option<String>,
+    /// Whose certificates came along, nearest first.
+    #[serde(deserialize_with = "subjects", skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<String>,
+}
+
+/// Subjects; what isn't one, as somebody else may have written it down, is left out.
+fn subjects<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let all: serde_json::Value = Deserialize::deserialize(from)?;
+    let texts = all.as_array().into_iter().flatten().filter_map(|one| one.as_str());
+    Ok(texts.map(str::to_owned).collect())
 }
 
 impl Fact for HttpProbe {
@@ -101,6 +113,14 @@ impl Fact for HttpProbe {
     fn place(&self) -> Option<Place<Vec<HttpAnswer>>> {
         let command = format!("curl -sv '{}'", self.url);
         Some(Place::members("probes/http", [("url", &*self.url)], command))
+    }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<HttpAnswer>, FactError> {
+        let outside = cx.client::<Outside>()?;
+        let ask = Ask::get(&self.url);
+        // What follows may be a secret of somebody's sign-in.
+        let shown = self.url.split('?').next().unwrap_or_default();
+        Ok(vec![cx.call(format!("probe GET {shown}"), outside.ask(&ask)).await?])
     }
 }
 

@@ -1,15 +1,18 @@
-//! What a deployment looks like from outside: DNS answers, HTTP over TLS, open sockets.
+//! What a deployment looks like from outside: DNS answers, HTTP over TLS.
 
+mod ask;
 mod dns;
 mod http;
-mod listen;
+mod outside;
+mod tls;
 
 use kfcheck::FactMeta;
 
+pub use ask::Ask;
 pub use dns::{DnsAnswer, DnsProbe};
 pub use http::{Credentials, HttpAnswer, HttpProbe, Tls};
-pub use listen::{ListenProbe, Listening, Socket};
+pub use outside::{Dial, Outside, Resolve, Through};
 
 /// The facts of this crate that ask the outside world.
 pub static FACTS: &[FactMeta] =
-    &[FactMeta::of::<DnsProbe>(), FactMeta::of::<HttpProbe>(), FactMeta::of::<ListenProbe>()];
+    &[FactMeta::of::<DnsProbe>(), FactMeta::of::<HttpProbe>()];

@@ -22,7 +22,7 @@ mod world;
 pub use bundle::{Bundle, BundleError};
 pub use causes::{Cause, causes};
 pub use check::{Check, Described, Meta};
-pub use clock::Now;
+pub use clock::{Clock, Now};
 pub use fact::{Fact, FactError, FactKey, FactMeta, Fault};
 pub use finding::{Finding, Findings, Named, Remedy, Resource, Risk, Severity};
 pub use path::{Aspect, Edge, Path, Stretch};

@@ -194,9 +194,25 @@ impl Spot {
         match &self.at {
             At::File("bundle") | At::Entry("bundle", _) => "bundle.yaml".to_owned(),
             At::File(path) | At::Entry(path, _) | At::Members(path, _) => format!("{path}.json"),
-            At::Objects(..) => format!("{}.json", self.address()),
+            At::Objects(kind, _) => format!("kubernetes/{}.json", kind.resource()),
             At::Text(path) => path.clone(),
         }
+    }
+
+    /// The place that its faults concern besides its own, from near to far: one namespace that
+    /// can't be read is not the whole cluster.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let own = self.address();
+        let mut all = vec![own.clone()];
+        if let At::Objects(kind, selection) = &self.at {
+            let whole = format!("kubernetes/{}", kind.resource());
+            all.extend(selection.namespace.iter().map(|namespace| format!("{whole}#{namespace}")));
+            all.extend([whole, format!("kubernetes/{}", kind.plural)]);
+        } else if let Some((whole, _)) = own.split_once('#') {
+            all.push(whole.to_owned());
+        }
+        all.dedup();
+        all
     }
 
     /// The place in words, as `errors` in `bundle.yaml` spells it.
@@ -208,8 +224,20 @@ impl Spot {
                 let values: Vec<_> = fields.iter().map(|(_, value)| value.as_str()).collect();
                 format!("{path}#{}", values.join(" "))
             }
-            At::Objects(kind, _) => format!("kubernetes/{}", kind.resource()),
+            At::Objects(kind, Selection { namespace, name }) => {
+                let of = [namespace, name].into_iter().flatten().cloned().collect::<Vec<_>>();
+                let of = if of.is_empty() { String::new() } else { format!("#{}", of.join("/")) };
+                format!("kubernetes/{}{of}", kind.resource())
+            }
             At::Text(path) => path.clone(),
+        }
+    }
+
+    /// The place without what it is about, for people.
+    pub(crate) fn shown(&self) -> String {
+        match &self.at {
+            At::Objects(kind, _) => format!("kubernetes/{}", kind.resource()),
+            _ => self.address(),
         }
     }
 

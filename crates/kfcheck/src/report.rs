@@ -106,14 +106,14 @@ impl Report {
         self.results.iter().flat_map(|r| r.findings.iter().map(|f| (r.id, f)))
     }
 
-    /// The facts that could not be had, each with the checks that wanted it.
+    /// Why facts could not be had, each reason once, with the checks that wanted them.
     pub fn unseen(&self) -> Vec<(&FactError, Vec<&'static str>)> {
         let mut unseen: Vec<(&FactError, Vec<_>)> = Vec::new();
         let wanted = self.results.iter().flat_map(|r| r.unknown.iter().map(|(_, e)| (e, r.id)));
         let gaps = self.path.gaps.iter().map(|error| (error, "request path"));
         let refused = self.refused.iter().map(|error| (error, "bundle"));
         for (error, by) in gaps.chain(wanted).chain(refused) {
-            match unseen.iter_mut().find(|(e, _)| *e == error) {
+            match unseen.iter_mut().find(|(e, _)| e.fault == error.fault) {
                 Some((_, all)) if all.contains(&by) => (),
                 Some((_, all)) => all.push(by),
                 None => unseen.push((error, vec![by])),

@@ -14,6 +14,10 @@ pub enum Event {
     FactStarted(FactKey),
     /// It was answered, or not.
     FactDone(FactKey, Option<FactError>),
+    /// A call goes out to the outside world; one question may take several.
+    CallStarted(String),
+    /// It came back, after so long, and maybe with an error.
+    CallDone(String, Duration, Option<String>),
     /// A check starts.
     CheckStarted(&'static str),
     /// It is done.
@@ -40,6 +44,7 @@ impl Runner {
     pub async fn run(&self, world: &World, checks: &[&'static dyn Check]) -> Report {
         let cx = world.cx("report");
         let at = cx.get(Now).await;
+        checks.iter().for_each(|_| world.count_running(true));
         let running = stream::iter(checks).map(|check| self.run_one(world, *check));
         let results = running.buffered(self.jobs).collect().await;
         let refused = world.refused().iter().map(|name| {
@@ -51,6 +56,14 @@ impl Runner {
             path.gap(error);
             Arc::new(path)
         });
+        let path = match &world.missing_for("report")[..] {
+            [] => path,
+            missing => {
+                let mut path = (*path).clone();
+                missing.iter().for_each(|error| path.gap(error.clone()));
+                Arc::new(path)
+            }
+        };
         Report { at, path, refused: refused.collect(), results }
     }
 
@@ -65,10 +78,15 @@ impl Runner {
             Ok(Err(_panic)) => Err(Fault::Bug("panicked".to_owned()).into()),
             Err(timed_out) => Err(timed_out),
         };
+        world.count_running(false);
         let facts = world.asked_by(meta.id);
         let on_path = world.leans_on(meta.id, Joined::NAME);
         if let (true, true, Ok(path)) = (on_path, out.is_empty(), cx.path().await) {
             out.unknown.extend(path.gaps.iter().map(|gap| (None, gap.clone())));
+        }
+        if out.is_empty() {
+            let missing = world.missing_for(meta.id).into_iter();
+            out.unknown.extend(missing.map(|error| (None, error)));
         }
         let result = CheckResult::new(meta, out, ended.err(), facts);
         world.emit(Event::CheckDone(meta.id, result.status));

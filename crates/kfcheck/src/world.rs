@@ -2,15 +2,15 @@ use std::{
     any::{Any, TypeId, type_name},
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{
     FutureExt,
-    future::{BoxFuture, Shared, try_join_all},
+    future::{BoxFuture, Either, Shared, select, try_join_all},
 };
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     Bundle, Event, Fact, FactError, FactKey, Fault, Path, Place, Stretch, path::Joined, place::Spot,
@@ -34,6 +34,11 @@ struct Inner {
     flights: Mutex<BTreeMap<FactKey, (Flight, Option<Keep>)>>,
     /// Who asks for what.
     asked: Mutex<BTreeMap<FactKey, BTreeSet<FactKey>>>,
+    /// What is missing of answers that are there.
+    missing: Mutex<BTreeMap<FactKey, BTreeMap<String, Fault>>>,
+    /// How many checks are running, those that wait for the others not counted.
+    running: watch::Sender<usize>,
+    cancelled: watch::Sender<bool>,
 }
 
 impl World {
@@ -56,6 +61,9 @@ impl World {
                 observer: Box::new(|_| ()),
                 flights: Mutex::default(),
                 asked: Mutex::default(),
+                missing: Mutex::default(),
+                running: watch::Sender::new(0),
+                cancelled: watch::Sender::new(false),
             }),
         }
     }
@@ -123,6 +131,27 @@ impl World {
         false
     }
 
+    /// What is missing of the answers to facts that `asker` has asked for, however deep.
+    pub(crate) fn missing_for(&self, asker: &str) -> Vec<FactError> {
+        let missing = lock(&self.inner.missing).clone();
+        let of = |(key, parts): (FactKey, BTreeMap<String, Fault>)| {
+            let leans = self.leans_on(asker, key.name());
+            let parts = parts.into_values().filter(move |_| leans);
+            parts.map(move |fault| FactError { fact: Some(key.clone()), fault })
+        };
+        missing.into_iter().flat_map(of).collect()
+    }
+
+    /// Stops asking: whoever waits for an answer is told that the run ended.
+    pub fn cancel(&self) {
+        self.inner.cancelled.send_replace(true);
+    }
+
+    /// Notes that a check begins or, with `false`, ends.
+    pub(crate) fn count_running(&self, begins: bool) {
+        count(&self.inner.running, begins);
+    }
+
     /// What the bundle holds and was not read: links, and paths that leave it.
     pub(crate) fn refused(&self) -> &[String] {
         self.inner.replay.as_ref().map_or(&[], Bundle::refused)
@@ -135,6 +164,11 @@ impl World {
             let (Some((spot, encode)), Some(answer)) = (keep, flight.peek()) else { continue };
             let value = answer.as_ref().map(|value| encode(value.as_ref()));
             bundle.put(spot, value.map_err(|error| error.fault.clone()));
+        }
+        for (key, parts) in lock(&self.inner.missing).iter() {
+            let flights = lock(&self.inner.flights);
+            let Some((_, Some((spot, _)))) = flights.get(key) else { continue };
+            parts.iter().for_each(|(part, fault)| bundle.put_missing(spot, part, fault));
         }
         bundle
     }
@@ -156,7 +190,8 @@ impl Cx {
     pub async fn get<F: Fact>(&self, fact: F) -> Result<Arc<F::Value>, FactError> {
         let key = FactKey::of(&fact);
         let flight = self.flight(fact, &key)?;
-        let answer = flight.await?;
+        let cancelled = self.world.upgrade().ok_or(Fault::Cancelled)?.cancelled.subscribe();
+        let answer = or_cancelled(flight, cancelled).await??;
         answer
             .downcast::<F::Value>()
             .map_err(|_| Fault::Bug(format!("two facts are named {}", F::NAME)).into())
@@ -173,6 +208,48 @@ impl Cx {
     /// What a request goes through. It has gaps where the world could not be seen.
     pub async fn path(&self) -> Result<Arc<Path>, FactError> {
         self.get(Joined).await
+    }
+
+    /// Notes that a part is missing of the answer that is being given, and why. What is there of it
+    /// is judged; the report says that there may be more.
+    pub fn missing(&self, part: impl Into<String>, fault: Fault) {
+        if let Some(world) = self.world.upgrade() {
+            let mut missing = lock(&world.missing);
+            missing.entry(self.asker.clone()).or_default().insert(part.into(), fault);
+        }
+    }
+
+    /// One call to the outside world, for whoever shows progress: `what` names it.
+    pub async fn call<T, E: std::fmt::Display>(
+        &self,
+        what: impl Into<String>,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let (what, start) = (what.into(), Instant::now());
+        emit(self, Event::CallStarted(what.clone()));
+        let answer = call.await;
+        let error = answer.as_ref().err().map(ToString::to_string);
+        emit(self, Event::CallDone(what, start.elapsed(), error));
+        answer
+    }
+
+    /// What has failed in this run, by its place in a bundle, once all checks but the one that
+    /// waits for this are done.
+    pub async fn faults(&self) -> Result<BTreeMap<String, Fault>, FactError> {
+        let world = self.world.upgrade().ok_or(Fault::Cancelled)?;
+        let mut running = world.running.subscribe();
+        let cancelled = world.cancelled.subscribe();
+        count(&world.running, false);
+        let others = async { running.wait_for(|running| *running == 0).await.map(|_| ()) };
+        let ended = or_cancelled(others, cancelled).await;
+        count(&world.running, true);
+        ended?.map_err(|_| Fault::Cancelled)?;
+        let flights = lock(&world.flights);
+        let failed = flights.values().filter_map(|(flight, keep)| {
+            let (spot, _) = keep.as_ref()?;
+            Some((spot.address(), flight.peek()?.as_ref().err()?.fault.clone()))
+        });
+        Ok(failed.collect())
     }
 
     pub(crate) fn stretches(&self) -> Result<Vec<&'static dyn Stretch>, FactError> {
@@ -202,6 +279,10 @@ impl Cx {
         }
         let place = fact.place();
         let flight = if let (Some(bundle), Some(place)) = (&world.replay, &place) {
+            let parts = bundle.missing_parts(&place.spot);
+            if !parts.is_empty() {
+                lock(&world.missing).insert(key.clone(), parts);
+            }
             let answer = replay(bundle, place).map_err(|e| FactError::from(e).blame(key));
             std::future::ready(answer).boxed()
         } else {
@@ -261,6 +342,22 @@ async fn answer_of(mut task: AbortOnDrop, key: FactKey) -> Answer {
         }
         Err(_aborted) => Err(Fault::Cancelled.into()),
     }
+}
+
+/// What comes of `f`, or that the run ended first.
+async fn or_cancelled<T>(
+    f: impl Future<Output = T>,
+    mut cancelled: watch::Receiver<bool>,
+) -> Result<T, FactError> {
+    let ended = std::pin::pin!(cancelled.wait_for(|cancelled| *cancelled));
+    match select(std::pin::pin!(f), ended).await {
+        Either::Left((answer, _)) => Ok(answer),
+        Either::Right(_) => Err(Fault::Cancelled.into()),
+    }
+}
+
+fn count(running: &watch::Sender<usize>, begins: bool) {
+    running.send_modify(|n| *n = if begins { *n + 1 } else { n.saturating_sub(1) });
 }
 
 pub(crate) async fn within<T>(limit: Duration, f: impl Future<Output = T>) -> Result<T, FactError> {

@@ -3,6 +3,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use kfcheck_kube::Target;
 
+use crate::live::LiveArgs;
+
 /// Says which one broken thing takes the endpoint of a Kubeflow deployment down, with evidence and
 /// the command that mends it.
 #[derive(Debug, Parser)]
@@ -12,8 +14,10 @@ use kfcheck_kube::Target;
     version,
     max_term_width = 80,
     after_help = "Examples:\n  \
+        kubectl kfcheck gcp                               # inspect the cluster of this context\n  \
+        kubectl kfcheck collect gcp -o evidence.tar.gz    # write down what is seen, for others\n  \
         kubectl kfcheck gcp --bundle evidence.tar.gz      # inspect what somebody collected\n  \
-        kubectl kfcheck gcp --bundle DIR -o json          # for programs\n  \
+        kubectl kfcheck gcp -o json                       # for programs\n  \
         kubectl kfcheck explain gcp-backend-health        # what a check looks for, and why\n\n\
         Exit codes: 0 nothing is broken; 1 something is; 2 usage; 3 nothing broken was found,\n\
         and not everything was seen."
@@ -29,6 +33,9 @@ pub struct Args {
 pub enum Command {
     /// Inspect a deployment on Google Cloud.
     #[command(after_help = "Examples:\n  \
+        kubectl kfcheck gcp                                # this context, and its project\n  \
+        kubectl kfcheck gcp --context gke_ml-prod_us-east1_kf --host kubeflow.example.com\n  \
+        kubectl kfcheck gcp --exec --iap-audience 12-ab.apps.googleusercontent.com\n  \
         kubectl kfcheck gcp --bundle examples/gke-iap-502\n  \
         kubectl kfcheck gcp --bundle evidence.tar.gz --host kubeflow.example.com\n  \
         kubectl kfcheck gcp --bundle DIR --check 'gcp-iap-*,gcp-backend-*' -v\n  \
@@ -38,6 +45,12 @@ pub enum Command {
     Aws(Later),
     /// Inspect a deployment on your own machines (comes in a later version).
     Onprem(Later),
+    /// Write down what an inspection sees, secrets left out, for others to inspect.
+    Collect {
+        /// Of what.
+        #[command(subcommand)]
+        of: Collected,
+    },
     /// Say what a check looks for, why it matters and how to fix it.
     #[command(after_help = "Example:\n  kubectl kfcheck explain gcp-firewall-health-check")]
     Explain {
@@ -56,6 +69,38 @@ pub enum Command {
     },
 }
 
+/// Of what a bundle is to be.
+#[derive(Debug, Subcommand)]
+pub enum Collected {
+    /// Of a deployment on Google Cloud.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck collect gcp                      # into kfcheck-gcp.tar.gz\n  \
+        kubectl kfcheck collect gcp -o evidence/         # into a folder, to look into\n  \
+        kubectl kfcheck collect gcp --script > collect.sh  # for somebody who may not run this\n\n\
+        What comes of it is inspected with `kubectl kfcheck gcp --bundle PATH`.")]
+    Gcp(Collect),
+}
+
+/// What to write down, and where.
+#[derive(Debug, clap::Args)]
+pub struct Collect {
+    /// Where to: a folder, or a .tar.gz.
+    #[arg(short, long, value_name = "PATH", default_value = "kfcheck-gcp.tar.gz")]
+    pub output: PathBuf,
+    /// Print a shell script instead, which needs kubectl, gcloud and jq and writes the same.
+    #[arg(long)]
+    pub script: bool,
+    /// Show each call, with the time it took.
+    #[arg(short, long)]
+    pub verbose: bool,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+    pub entrance: EntranceArgs,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+    pub live: LiveArgs,
+}
+
 /// Whatever may be said to a command that comes later.
 #[derive(Debug, clap::Args)]
 pub struct Later {
@@ -69,15 +114,9 @@ pub struct Inspect {
     /// Inspect what this bundle holds, a folder or a .tar.gz, and touch no network.
     #[arg(long, value_name = "PATH")]
     pub bundle: Option<PathBuf>,
-    /// The name that users type; without it, Kubeflow's usual Ingress is looked for.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["ingress", "service"])]
-    pub host: Option<String>,
-    /// The Ingress to begin at.
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = namespaced, conflicts_with = "service")]
-    pub ingress: Option<(String, String)>,
-    /// The Service to begin at.
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = namespaced)]
-    pub service: Option<(String, String)>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+    pub entrance: EntranceArgs,
     /// Run only the checks whose ids match one of these globs.
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
     pub check: Vec<String>,
@@ -87,7 +126,7 @@ pub struct Inspect {
     /// How to write the report.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
-    /// Show every check, also those that pass.
+    /// Show every check, also those that pass, and each call with the time it took.
     #[arg(short, long)]
     pub verbose: bool,
     /// How long a check may take, in seconds or as 90s, 2m.
@@ -99,15 +138,36 @@ pub struct Inspect {
     /// Write what the inspection read, and no more, as a bundle: a folder, or a .tar.gz.
     #[arg(long, value_name = "PATH", hide = true)]
     pub save: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+    pub live: LiveArgs,
 }
 
-impl Inspect {
-    /// Where the request path begins.
+/// Where the request path begins.
+#[derive(Debug, clap::Args)]
+pub struct EntranceArgs {
+    /// The name that users type; without it, Kubeflow's usual Ingress is looked for.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["ingress", "service"])]
+    pub host: Option<String>,
+    /// The Ingress to begin at.
+    #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = namespaced, conflicts_with = "service")]
+    pub ingress: Option<(String, String)>,
+    /// The Service to begin at.
+    #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = namespaced)]
+    pub service: Option<(String, String)>,
+    /// The namespace of the entrance; without it, those that Kubeflow usually has it in.
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+impl EntranceArgs {
+    /// The same for facts.
     pub(crate) fn target(&self) -> Target {
         Target {
             host: self.host.clone(),
             ingress: self.ingress.clone(),
             service: self.service.clone(),
+            namespace: self.namespace.clone(),
         }
     }
 }
@@ -137,11 +197,12 @@ fn namespaced(text: &str) -> Result<(String, String), String> {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
             Ok((namespace.to_owned(), name.to_owned()))
         }
+        None if !text.is_empty() => Ok((String::new(), text.to_owned())),
         _ => Err("expected NAMESPACE/NAME, for example istio-system/envoy-ingress".to_owned()),
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (digits, unit) =
         text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let seconds = match unit {

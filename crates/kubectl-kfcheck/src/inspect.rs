@@ -1,33 +1,34 @@
-use std::{io::IsTerminal, time::Instant};
+use std::{io::IsTerminal, sync::Arc, time::Instant};
 
-use kfcheck::{Bundle, Report, Runner, World};
+use kfcheck::{Bundle, Check, Report, Runner, World};
 use kfcheck_report::{Output, Scope, Style, Threshold, Tool, exit_code, json, output, text, yaml};
 
 use crate::{
     Provider,
-    args::{FailOn, Format, Inspect},
+    args::{EntranceArgs, FailOn, Format, Inspect},
+    live::LiveArgs,
     print,
+    progress::Progress,
     select::select,
 };
 
-const TOOL: Tool = Tool { name: "kubectl-kfcheck", version: env!("CARGO_PKG_VERSION") };
+pub(crate) const TOOL: Tool = Tool { name: "kubectl-kfcheck", version: env!("CARGO_PKG_VERSION") };
 
 /// Inspects, prints the report and gives the exit code.
 pub(crate) async fn run(args: &Inspect, provider: &Provider) -> Result<u8, String> {
     let start = Instant::now();
     let checks = select(&provider.checks, &args.check, &args.skip)?;
-    let Some(path) = &args.bundle else {
-        return Err(format!(
-            "{} is inspected from a bundle in this version; name one with --bundle PATH, for \
-             example examples/gke-iap-502",
-            provider.name
-        ));
-    };
-    let bundle = Bundle::open(path).map_err(|error| error.to_string())?;
-    let world = World::replay(bundle).path(&provider.path).setting(args.target());
-    let world = (provider.prepare)(world);
     let runner = Runner { timeout: args.timeout, ..Runner::default() };
-    let report = runner.run(&world, &checks).await;
+    let (world, report) = match &args.bundle {
+        Some(path) => {
+            let bundle = Bundle::open(path).map_err(|error| error.to_string())?;
+            let world = World::replay(bundle).path(&provider.path).setting(args.entrance.target());
+            let world = (provider.prepare)(world);
+            let report = runner.run(&world, &checks).await;
+            (world, report)
+        }
+        None => ask(provider, &args.live, &args.entrance, args.verbose, &runner, &checks).await,
+    };
     let scope = scope(&world).await;
     let duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let machine = || output(&report, TOOL, provider.name, &scope, duration);
@@ -41,6 +42,36 @@ pub(crate) async fn run(args: &Inspect, provider: &Provider) -> Result<u8, Strin
         FailOn::Warn => Threshold::Warn,
     };
     Ok(exit_code(&report, threshold))
+}
+
+/// Runs checks over the outside world, and shows that it does. Ctrl-C ends it early: what is known
+/// by then is reported.
+pub(crate) async fn ask(
+    provider: &Provider,
+    live: &LiveArgs,
+    entrance: &EntranceArgs,
+    verbose: bool,
+    runner: &Runner,
+    checks: &[&'static dyn Check],
+) -> (World, Report) {
+    let progress = Arc::new(Progress::new(verbose));
+    let shown = Arc::clone(&progress);
+    let world = World::live().path(&provider.path).setting(entrance.target());
+    let world = live.connect(world, entrance).observe(move |event| shown.note(&event));
+    let world = (provider.prepare)(world);
+    let report = {
+        let running = std::pin::pin!(runner.run(&world, checks));
+        let stopped = std::pin::pin!(tokio::signal::ctrl_c());
+        match futures::future::select(running, stopped).await {
+            futures::future::Either::Left((report, _)) => report,
+            futures::future::Either::Right((_, running)) => {
+                world.cancel();
+                running.await
+            }
+        }
+    };
+    progress.clear();
+    (world, report)
 }
 
 fn render<'a>(

@@ -11,7 +11,10 @@
 //! ```
 
 mod args;
+mod collect;
 mod inspect;
+mod live;
+mod progress;
 mod provider;
 mod select;
 
@@ -22,7 +25,8 @@ use std::{
 
 use clap::Parser;
 
-pub use args::{Args, Command, FailOn, Format, Inspect, Later};
+pub use args::{Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Later};
+pub use live::LiveArgs;
 pub use provider::{Provider, providers};
 
 /// Nothing was inspected, because what was asked for makes no sense.
@@ -31,9 +35,14 @@ const USAGE: u8 = 2;
 /// Runs the program on its command line.
 pub fn main(providers: &[Provider]) -> ExitCode {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let code = match runtime {
-        Ok(runtime) => runtime.block_on(run(args.command, providers)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(args.command, providers));
+            // A credential plugin that hangs is not waited for.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => Err(format!("cannot start: {error}")),
     };
     match code {
@@ -49,6 +58,9 @@ pub fn main(providers: &[Provider]) -> ExitCode {
 async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
     match command {
         Command::Gcp(args) => inspect::run(&args, find(providers, "gcp")?).await,
+        Command::Collect { of: Collected::Gcp(args) } => {
+            collect::run(&args, find(providers, "gcp")?).await
+        }
         Command::Aws(_) => Err(later("aws")),
         Command::Onprem(_) => Err(later("onprem")),
         Command::Explain { check } => {

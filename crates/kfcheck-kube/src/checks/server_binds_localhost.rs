@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
-use kfcheck_probe::{ListenProbe, Socket};
 
-use crate::{CloudView, EntranceIngresses, FrontServices, Pod, Service, within};
+use crate::{
+    CloudView, EntranceIngresses, FrontServices, ListenProbe, Pod, Service, Socket, within,
+};
 
 check! {
     /// ## What it checks

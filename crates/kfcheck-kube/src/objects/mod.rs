@@ -15,7 +15,7 @@ mod workload;
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 
 use jiff::Timestamp;
-use kfcheck::{Fact, Named, ObjectKind, Place, Resource, Selection, redact::redact};
+use kfcheck::{Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection, redact::redact};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
@@ -75,6 +75,10 @@ impl<K: Object> Fact for Objects<K> {
 
     fn place(&self) -> Option<Place<Vec<Arc<K>>>> {
         Some(Place::objects(K::KIND, self.selection.clone()))
+    }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Self::Value, FactError> {
+        crate::client::list(cx, &self.selection).await
     }
 }
 

@@ -41,6 +41,11 @@ impl File {
         Self { source: Source::Broken(fault), value: OnceLock::new() }
     }
 
+    /// Whether it was read rather than made.
+    pub(super) fn is_text(&self) -> bool {
+        !matches!(self.source, Source::Parsed)
+    }
+
     /// Its text as it is.
     pub(super) fn text(&self, name: &str) -> Result<String, Fault> {
         let broken = |detail| Fault::Malformed { file: name.to_owned(), detail };

@@ -143,7 +143,15 @@ impl Bundle {
         spot: &Spot,
         decode: fn(Kept<'_>) -> Result<V, String>,
     ) -> Result<V, Fault> {
-        let malformed = |detail| Fault::Malformed { file: spot.address(), detail };
+        let malformed = |detail| Fault::Malformed { file: spot.shown(), detail };
+        // Other namespaces of the same kind may have been collected.
+        if let At::Objects(..) = &spot.at {
+            let mut places = spot.addresses();
+            places.retain(|place| place.contains('#'));
+            if let Some(fault) = self.recorded_at(&places) {
+                return Err(fault);
+            }
+        }
         let found = match &spot.at {
             At::File(path) => self.file(path)?.cloned().map(Kept::Value),
             At::Entry(path, name) => {
@@ -159,15 +167,26 @@ impl Bundle {
 
     /// Why there is no answer at `spot`, where that was written down.
     fn recorded(&self, spot: &Spot) -> Option<Fault> {
+        self.recorded_at(&spot.addresses())
+    }
+
+    fn recorded_at(&self, places: &[String]) -> Option<Fault> {
         let errors = self.file("bundle").ok()??.get("errors")?;
-        let address = spot.address();
-        let whole = address.split_once('#').map_or(&*address, |(file, _)| file);
-        let plural = match &spot.at {
-            At::Objects(kind, _) => format!("kubernetes/{}", kind.plural),
-            _ => address.clone(),
-        };
-        let error = [&*address, whole, &plural].into_iter().find_map(|at| errors.get(at))?;
+        let error = places.iter().find_map(|place| errors.get(place))?;
         serde_json::from_value(error.clone()).ok()
+    }
+
+    /// What is missing of the answer at `spot`, by the part that it is missing in: where
+    /// `gcp/compute/addresses` is there, `gcp/compute/addresses#regions/r` may not be.
+    pub(crate) fn missing_parts(&self, spot: &Spot) -> BTreeMap<String, Fault> {
+        let At::File(path) = spot.at else { return BTreeMap::new() };
+        let errors = self.file("bundle").ok().flatten().and_then(|all| all.get("errors"));
+        let errors = errors.and_then(Value::as_object).into_iter().flatten();
+        let part = |(place, fault): (&String, &Value)| {
+            let part = place.strip_prefix(path)?.strip_prefix('#')?;
+            Some((part.to_owned(), serde_json::from_value(fault.clone()).ok()?))
+        };
+        errors.filter_map(part).collect()
     }
 
     /// The only document of a file that is named without its extension.

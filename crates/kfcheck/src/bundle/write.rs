@@ -15,6 +15,14 @@ impl Bundle {
         Self::default().with("bundle.yaml", json!({ "schemaVersion": 1 }))
     }
 
+    /// Says in `bundle.yaml` for which provider it is and what wrote it.
+    #[must_use]
+    pub fn made_by(mut self, provider: &str, tool: &str, version: &str) -> Self {
+        self.put_entry("bundle.yaml", "provider", provider.into());
+        self.put_entry("bundle.yaml", "tool", json!({ "name": tool, "version": version }));
+        self
+    }
+
     /// Writes every file into the folder `root`, or into one archive where that ends in `.tar.gz`
     /// or `.tgz`.
     pub fn write(&self, root: &Path) -> io::Result<()> {
@@ -44,7 +52,8 @@ impl Bundle {
         Ok(())
     }
 
-    fn texts(&self) -> impl Iterator<Item = (&str, io::Result<String>)> {
+    /// Every file, by name, as it is written.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, io::Result<String>)> {
         self.files.iter().map(|(name, file)| (&**name, render(name, file)))
     }
 
@@ -53,11 +62,7 @@ impl Bundle {
         let file = spot.file_name();
         match (&spot.at, answer) {
             (_, Err(Fault::NotCollected { .. })) => (),
-            (_, Err(fault)) => {
-                let mut errors = self.content("bundle.yaml")["errors"].take();
-                errors[spot.address()] = json!(fault);
-                self.put_entry("bundle.yaml", "errors", errors);
-            }
+            (_, Err(fault)) => self.put_error(spot.address(), &fault),
             (At::Entry(_, name), Ok(value)) => self.put_entry(&file, name, value),
             (At::File(_) | At::Text(_), Ok(value)) => self.put_file(&file, value),
             (At::Members(..), Ok(members)) => self.put_members(&file, &members, |all| all),
@@ -70,6 +75,17 @@ impl Bundle {
                 self.put_members(&file, &items, list);
             }
         }
+    }
+
+    /// Notes what is missing of an answer that is there.
+    pub(crate) fn put_missing(&mut self, spot: &Spot, part: &str, fault: &Fault) {
+        self.put_error(format!("{}#{part}", spot.address()), fault);
+    }
+
+    fn put_error(&mut self, place: String, fault: &Fault) {
+        let mut errors = self.content("bundle.yaml")["errors"].take();
+        errors[place] = json!(fault);
+        self.put_entry("bundle.yaml", "errors", errors);
     }
 
     /// Adds members to a list that several answers share, each member once.
@@ -100,6 +116,9 @@ impl Bundle {
 }
 
 fn render(name: &str, file: &File) -> io::Result<String> {
+    if file.is_text() {
+        return file.text(name).map_err(io::Error::other);
+    }
     let is_json = Path::new(name).extension().is_some_and(|extension| extension == "json");
     if !is_json && !is_yaml(name) {
         return file.text(name).map_err(io::Error::other);

@@ -1,7 +1,7 @@
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
-use kfcheck_probe::{HttpAnswer, HttpProbe};
+use kfcheck_probe::HttpAnswer;
 
-use crate::{facts::resource, ingress::HostsInUse};
+use crate::{IapProbe, facts::resource, ingress::HostsInUse};
 
 check! {
     /// ## What it checks
@@ -27,7 +27,7 @@ impl Check for IapToken {
         for host in cx.get(HostsInUse).await?.iter() {
             // The token is the asker's; whoever signs in may well get in.
             let subject = resource("IdentityToken", host);
-            let answers = match cx.get(HttpProbe { url: format!("https://{host}/") }).await {
+            let answers = match cx.get(IapProbe { url: format!("https://{host}/") }).await {
                 // Asking is up to the user, so that nothing is missing where nobody asked.
                 Err(FactError { fault: Fault::NotCollected { .. }, .. }) => continue,
                 answers => answers?,

@@ -1,13 +1,16 @@
-use kfcheck::{Fact, Place, wire};
+use google_cloud_compute_v1::{client, model::ResourceGroupReference};
+use google_cloud_gax::options::RequestOptionsBuilder;
+use kfcheck::{Cx, Fact, FactError, Fault, Place, wire};
 use kfcheck_kube::Service;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Link, compute, named};
+use crate::client::{Google, convert, fault, unusable};
 
 compute! {
     /// The project's backend services.
-    BackendServices, "backendServices", "backend-services" => BackendService
+    BackendServices, "backendServices", "backend-services" => BackendService, OurProject, aggregated BackendServices.backend_services
 }
 
 /// One backend service.
@@ -180,6 +183,38 @@ impl BackendHealth {
     }
 }
 
+impl BackendHealth {
+    async fn of_group(
+        &self,
+        cx: &Cx,
+        project: &str,
+        group: &Link,
+    ) -> Result<GroupStatus, FactError> {
+        let google = cx.client::<Google>()?;
+        let group_of = ResourceGroupReference::new().set_group(group.as_str());
+        let what = format!("compute.backendServices.getHealth {} {}", self.service, group.name());
+        let failed = |e| fault(&e, "compute", project, Self::NEEDS[0]);
+        let answer = if let Some(region) = &self.region {
+            let builder = client::RegionBackendServices::builder();
+            let client = google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
+            let request = client.get_health().set_project(project).set_region(region);
+            let request = request.set_backend_service(&self.service).set_body(group_of);
+            let request = request.with_idempotency(true);
+            let asked = async { request.send().await.map_err(failed) };
+            cx.call(what.clone(), asked).await?
+        } else {
+            let builder = client::BackendServices::builder();
+            let client = google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
+            let request = client.get_health().set_project(project);
+            let request = request.set_backend_service(&self.service).set_body(group_of);
+            let request = request.with_idempotency(true);
+            let asked = async { request.send().await.map_err(failed) };
+            cx.call(what.clone(), asked).await?
+        };
+        Ok(convert(answer, &what)?)
+    }
+}
+
 impl Fact for BackendHealth {
     const NAME: &'static str = "gcp.backendServiceHealth";
     const NEEDS: &'static [&'static str] = &["compute.backendServices.get"];
@@ -189,11 +224,28 @@ impl Fact for BackendHealth {
         let command = self.command() + " --format=json";
         Some(Place::entry("gcp/compute/backendServiceHealth", &self.service, command))
     }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<GroupHealth>, FactError> {
+        let services = cx.get(BackendServices).await?;
+        let is_it = |backend: &&BackendService| {
+            let region = backend.region.as_ref().map(Link::name);
+            backend.name == self.service && region == self.region.as_deref()
+        };
+        let Some(backend) = services.iter().find(is_it) else {
+            let says = format!("backend service {} is not there", self.service);
+            return Err(Fault::Absent(says).into());
+        };
+        let asked = backend.backends.iter().map(|Backend { group }| async move {
+            let status = self.of_group(cx, backend.self_link.project(), group).await?;
+            Ok::<_, FactError>(GroupHealth { backend: group.clone(), status })
+        });
+        futures::future::try_join_all(asked).await
+    }
 }
 
 compute! {
     /// The project's health checks.
-    HealthChecks, "healthChecks", "health-checks" => HealthCheck
+    HealthChecks, "healthChecks", "health-checks" => HealthCheck, OurProject, aggregated HealthChecks.health_checks
 }
 
 /// One health check.

@@ -2,6 +2,7 @@ use kfcheck::{Cx, Fact, FactError, Fault, Named, Place, Resource};
 use serde::{Deserialize, Serialize};
 
 use super::{Link, compute, named};
+use crate::client::{Google, GoogleAccess, GoogleCredentials, convert, fault, unusable};
 
 /// The project and the cluster in it.
 #[derive(Clone, Serialize)]
@@ -31,6 +32,104 @@ impl Fact for Scope {
     fn place(&self) -> Option<Place<Location>> {
         Some(Place::entry("bundle", "gcp", "gcloud config list"))
     }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Location, FactError> {
+        let access = cx.client::<Google>()?.access.clone();
+        let GoogleAccess { project, network_project, location, cluster, .. } = access;
+        let chosen = cx.get(kfcheck_kube::Context).await.map(|chosen| (*chosen).clone());
+        let chosen = chosen.unwrap_or_default();
+        let names = [&chosen.cluster, &chosen.context];
+        let guessed = names.into_iter().flatten().find_map(|name| Location::named(name));
+        let guessed = guessed.unwrap_or_default();
+        // One of the kubeconfig's is GKE's only if it is called so.
+        let cluster = cluster.filter(|name| chosen.cluster.as_ref() != Some(name));
+        let mut here = Location {
+            project: project.unwrap_or(guessed.project),
+            network_project,
+            location: location.or(guessed.location),
+            cluster: cluster.or(guessed.cluster),
+        };
+        if here.project.is_empty() {
+            here.project = project_of_nodes(cx).await?;
+        }
+        Ok(here)
+    }
+}
+
+impl Location {
+    /// What `gcloud container clusters get-credentials` calls a context:
+    /// `gke_PROJECT_LOCATION_CLUSTER`.
+    fn named(context: &str) -> Option<Self> {
+        let mut parts = context.strip_prefix("gke_")?.splitn(3, '_');
+        Some(Self {
+            project: parts.next()?.to_owned(),
+            network_project: None,
+            location: Some(parts.next()?.to_owned()),
+            cluster: Some(parts.next()?.to_owned()),
+        })
+    }
+}
+
+/// The project whose machines the nodes are, as `gce://PROJECT/ZONE/INSTANCE` says.
+async fn project_of_nodes(cx: &Cx) -> Result<String, FactError> {
+    let nodes = cx.get(kfcheck_kube::all::<kfcheck_kube::Node>()).await?;
+    let said = nodes.iter().filter_map(|node| {
+        node.spec.provider_id.as_deref()?.strip_prefix("gce://")?.split('/').next()
+    });
+    said.map(str::to_owned).next().ok_or_else(|| {
+        let says = "neither the context nor the nodes say which Google Cloud project the cluster \
+                    is in; name it with --project";
+        Fault::Unreachable(says.to_owned()).into()
+    })
+}
+
+/// The project that the cluster is in, once there are credentials for it.
+#[derive(Clone, Serialize)]
+pub struct OurProject;
+
+impl Fact for OurProject {
+    const NAME: &'static str = "gcp.ourProject";
+    type Value = Vec<String>;
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<String>, FactError> {
+        cx.get(GoogleCredentials).await?;
+        Ok(vec![cx.get(Scope).await?.project.clone()])
+    }
+}
+
+/// The project that the cluster is in, and the one that its network is in.
+#[derive(Clone, Serialize)]
+pub struct OurProjects;
+
+impl Fact for OurProjects {
+    const NAME: &'static str = "gcp.ourProjects";
+    type Value = Vec<String>;
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<String>, FactError> {
+        let mut projects = cx.get(OurProject).await?.to_vec();
+        let network = match cx.get(Scope).await?.network_project.clone() {
+            Some(project) => Some(project),
+            None => network_project(cx).await?,
+        };
+        let is_other = |project: &String| !project.is_empty() && !projects.contains(project);
+        let other: Vec<_> = network.into_iter().filter(is_other).collect();
+        projects.extend(other);
+        Ok(projects)
+    }
+}
+
+/// The project of the cluster's network, or else of the machines' networks.
+async fn network_project(cx: &Cx) -> Result<Option<String>, FactError> {
+    if let Ok(cluster) = cx.get(OurCluster).await
+        && let link = &cluster.network_config.network
+        && !link.project().is_empty()
+    {
+        return Ok(Some(link.project().to_owned()));
+    }
+    let nodes = cx.get(kfcheck_kube::all::<kfcheck_kube::Node>()).await?;
+    let instances = cx.get(Instances).await?;
+    let ours = |instance: &&Instance| nodes.iter().any(|node| node.metadata.name == instance.name);
+    Ok(instances.iter().filter(ours).find_map(Instance::network).map(|network| network.project))
 }
 
 /// The GKE clusters of the project.
@@ -48,6 +147,18 @@ pub struct Cluster {
     /// How pods get their addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_allocation_policy: Option<IpAllocationPolicy>,
+    /// Where its API server is.
+    pub endpoint: String,
+    /// Which network it is in.
+    pub network_config: NetworkConfig,
+}
+
+/// Which network a cluster is in.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkConfig {
+    /// The network, maybe another project's.
+    pub network: Link,
 }
 
 /// How pods get their addresses.
@@ -65,6 +176,30 @@ impl Fact for Clusters {
 
     fn place(&self) -> Option<Place<Vec<Cluster>>> {
         Some(Place::file("gcp/container/clusters", "gcloud container clusters list --format=json"))
+    }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<Cluster>, FactError> {
+        let projects = cx.get(OurProject).await?;
+        let google = cx.client::<Google>()?;
+        let builder = google_cloud_container_v1::client::ClusterManager::builder();
+        let client = google.set_up("container", builder).await?.build().await.map_err(unusable)?;
+        let mut all = Vec::new();
+        for project in projects.iter() {
+            let what = format!("container.clusters.list {project}");
+            let request = client.list_clusters().set_parent(format!("projects/{project}/locations/-"));
+            let asked = async {
+                let answer = request.send().await;
+                answer.map_err(|e| fault(&e, "container", project, Self::NEEDS[0]))
+            };
+            let answer = cx.call(what.clone(), asked).await?;
+            for cluster in answer.clusters {
+                all.push(convert(cluster, &what)?);
+            }
+            let places: Vec<_> =
+                answer.missing_zones.iter().map(|zone| format!("zones/{zone}")).collect();
+            super::note_missing(cx, &places).await?;
+        }
+        Ok(all)
     }
 }
 
@@ -85,7 +220,19 @@ impl Fact for OurCluster {
             let named = scope.cluster.as_ref().is_none_or(|name| *name == cluster.name);
             named && scope.location.as_ref().is_none_or(|location| *location == cluster.location)
         };
-        let mut found = clusters.iter().filter(ours);
+        let mut found: Vec<_> = clusters.iter().filter(ours).collect();
+        if found.len() > 1
+            && let Ok(chosen) = cx.get(kfcheck_kube::Context).await
+        {
+            let is_it = |cluster: &&Cluster| {
+                !cluster.endpoint.is_empty() && chosen.server.contains(&cluster.endpoint)
+            };
+            let same: Vec<_> = found.iter().copied().filter(is_it).collect();
+            if !same.is_empty() {
+                found = same;
+            }
+        }
+        let mut found = found.into_iter();
         match (found.next(), found.next()) {
             (Some(cluster), None) => Ok(cluster.clone()),
             (None, _) => {
@@ -105,7 +252,7 @@ impl Fact for OurCluster {
 
 compute! {
     /// The project's machines.
-    Instances, "instances", "instances" => Instance
+    Instances, "instances", "instances" => Instance, OurProject, aggregated Instances.instances
 }
 
 /// One machine.
@@ -190,7 +337,7 @@ impl Named for Network {
 
 compute! {
     /// The parts of the networks.
-    Subnetworks, "subnetworks", "networks subnets" => Subnetwork
+    Subnetworks, "subnetworks", "networks subnets" => Subnetwork, OurProjects, aggregated Subnetworks.subnetworks
 }
 
 /// One part of a network.

@@ -1,12 +1,13 @@
 use ipnet::IpNet;
-use kfcheck::{Fact, Place, wire};
+use kfcheck::{Cx, Fact, FactError, Place, wire};
 use serde::{Deserialize, Serialize};
 
-use super::{Link, compute, named};
+use super::{Link, OurProject, compute, named};
+use crate::client::{Google, convert, fault, unusable};
 
 compute! {
     /// The firewall rules of the projects that the networks are in.
-    Firewalls, "firewalls", "firewall-rules" => Firewall
+    Firewalls, "firewalls", "firewall-rules" => Firewall, OurProjects, listed Firewalls
 }
 
 /// One firewall rule of a network.
@@ -186,11 +187,27 @@ impl Fact for EffectiveFirewalls {
         );
         Some(Place::entry("gcp/compute/effectiveFirewalls", network, command))
     }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Guards, FactError> {
+        cx.get(OurProject).await?;
+        let Self { project, network } = self;
+        let google = cx.client::<Google>()?;
+        let builder = google_cloud_compute_v1::client::Networks::builder();
+        let client = google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
+        let request =
+            client.get_effective_firewalls().set_project(project).set_network(network);
+        let what = format!("compute.networks.getEffectiveFirewalls {project}/{network}");
+        let asked = async {
+            let answer = request.send().await;
+            answer.map_err(|e| fault(&e, "compute", project, Self::NEEDS[0]))
+        };
+        Ok(convert(cx.call(what.clone(), asked).await?, &what)?)
+    }
 }
 
 compute! {
     /// The networks of the projects.
-    Networks, "networks", "networks" => NetworkOrder
+    Networks, "networks", "networks" => NetworkOrder, OurProjects, listed Networks
 }
 
 /// In which order a network's guards are asked.

@@ -7,7 +7,7 @@ use super::{Link, compute, named, resource};
 
 compute! {
     /// The addresses that the project has reserved.
-    Addresses, "addresses", "addresses" => Address
+    Addresses, "addresses", "addresses" => Address, OurProject, aggregated Addresses.addresses
 }
 
 /// One reserved address.
@@ -29,7 +29,7 @@ pub struct Address {
 
 compute! {
     /// Which address and port go to which proxy.
-    ForwardingRules, "forwardingRules", "forwarding-rules" => ForwardingRule
+    ForwardingRules, "forwardingRules", "forwarding-rules" => ForwardingRule, OurProject, aggregated ForwardingRules.forwarding_rules
 }
 
 /// Which address and port go to which proxy.
@@ -66,12 +66,12 @@ impl ForwardingRule {
 
 compute! {
     /// The proxies that end TLS.
-    TargetHttpsProxies, "targetHttpsProxies", "target-https-proxies" => Proxy
+    TargetHttpsProxies, "targetHttpsProxies", "target-https-proxies" => Proxy, OurProject, aggregated TargetHttpsProxies.target_https_proxies
 }
 
 compute! {
     /// The proxies for plain HTTP.
-    TargetHttpProxies, "targetHttpProxies", "target-http-proxies" => Proxy
+    TargetHttpProxies, "targetHttpProxies", "target-http-proxies" => Proxy, OurProject, aggregated TargetHttpProxies.target_http_proxies
 }
 
 /// A proxy of either sort.
@@ -101,7 +101,7 @@ impl Named for Proxy {
 
 compute! {
     /// Which requests go to which backend service.
-    UrlMaps, "urlMaps", "url-maps" => UrlMap
+    UrlMaps, "urlMaps", "url-maps" => UrlMap, OurProject, aggregated UrlMaps.url_maps
 }
 
 /// Which requests go to which backend service.
@@ -170,7 +170,7 @@ impl UrlMap {
 
 compute! {
     /// The certificates of the project's load balancers.
-    SslCertificates, "sslCertificates", "ssl-certificates" => SslCertificate
+    SslCertificates, "sslCertificates", "ssl-certificates" => SslCertificate, OurProject, aggregated SslCertificates.ssl_certificates
 }
 
 /// One certificate of a load balancer. Google keeps the key; the certificate itself isn't read.

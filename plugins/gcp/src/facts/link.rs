@@ -11,6 +11,11 @@ impl Link {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
+    /// As it is.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// What follows `segment/`, for example the project.
     pub fn after(&self, segment: &str) -> Option<&str> {
         let mut parts = self.0.split('/').skip_while(|part| *part != segment);

@@ -1,6 +1,16 @@
-use jiff::Timestamp;
-use kfcheck::{Fact, Place, wire};
+use google_cloud_gax::options::RequestOptionsBuilder;
+use jiff::{Timestamp, ToSpan};
+use kfcheck::{Cx, Fact, FactError, Now, Place, wire};
 use serde::{Deserialize, Serialize};
+
+use super::OurProject;
+use crate::client::{Google, convert, fault, unusable};
+
+/// The logs read.
+const LOGS: &str = "log_id(\"compute.googleapis.com/healthchecks\") OR \
+                    log_id(\"compute.googleapis.com/firewall\")";
+/// No more entries are read: the newest come first, and reading costs a quota that is small.
+const MOST: i32 = 1000;
 
 /// What the project's load balancers and firewalls have logged lately.
 #[derive(Clone, Serialize)]
@@ -82,8 +92,31 @@ impl Fact for LogEntries {
     type Value = Vec<LogEntry>;
 
     fn place(&self) -> Option<Place<Vec<LogEntry>>> {
-        let command = "gcloud logging read 'log_id(\"compute.googleapis.com/healthchecks\") OR \
-                       log_id(\"compute.googleapis.com/firewall\")' --freshness=1h --format=json";
+        let command = format!("gcloud logging read '{LOGS}' --freshness=1h --format=json");
         Some(Place::file("gcp/logging/entries", command))
+    }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<LogEntry>, FactError> {
+        let projects = cx.get(OurProject).await?;
+        let project = projects.first().cloned().unwrap_or_default();
+        let since = cx.get(Now).await?.checked_sub(1.hour()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let google = cx.client::<Google>()?;
+        let builder = google_cloud_logging_v2::client::LoggingServiceV2::builder();
+        let client = google.set_up("logging", builder).await?.build().await.map_err(unusable)?;
+        let request = client
+            .list_log_entries()
+            .set_resource_names([format!("projects/{project}")])
+            .set_filter(format!("timestamp>=\"{since}\" AND ({LOGS})"))
+            .set_order_by("timestamp desc")
+            .set_page_size(MOST)
+            .with_idempotency(true);
+        let what = format!("logging.entries.list {project}");
+        let asked = async {
+            let answer = request.send().await;
+            answer.map_err(|e| fault(&e, "logging", &project, Self::NEEDS[0]))
+        };
+        let answer = cx.call(what.clone(), asked).await?;
+        let entries = answer.entries.into_iter().map(|entry| convert(entry, &what));
+        Ok(entries.collect::<Result<_, _>>()?)
     }
 }

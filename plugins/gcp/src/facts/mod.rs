@@ -4,6 +4,7 @@ mod backend;
 mod cluster;
 mod firewall;
 mod frontend;
+mod iap;
 mod link;
 mod log;
 mod neg;
@@ -11,15 +12,27 @@ mod objects;
 mod quota;
 
 pub use self::{
-    backend::*, cluster::*, firewall::*, frontend::*, link::Link, log::*, neg::*, objects::*,
+    backend::*, cluster::*, firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*, objects::*,
     quota::*,
 };
 
-use kfcheck::Resource;
+use kfcheck::{Cx, FactError, Fault, Resource};
 
-/// Declares a fact that lists one collection of the Compute API.
+/// Declares a fact that lists one collection of the Compute API: of the cluster's project, or of
+/// the network's as well, and by regions and zones or not.
 macro_rules! compute {
-    ($(#[$doc:meta])+ $fact:ident, $collection:literal, $gcloud:literal => $item:ty) => {
+    ($(#[$doc:meta])+ $fact:ident, $collection:literal, $gcloud:literal => $item:ty,
+        $projects:ident, aggregated $client:ident.$field:ident) => {
+        $crate::facts::compute!(@fact [$(#[$doc])+], $fact, $collection, $gcloud, $item, $projects,
+            |cx, project| $crate::client::aggregated!(cx, project, $client.$field, $collection));
+    };
+    ($(#[$doc:meta])+ $fact:ident, $collection:literal, $gcloud:literal => $item:ty,
+        $projects:ident, listed $client:ident) => {
+        $crate::facts::compute!(@fact [$(#[$doc])+], $fact, $collection, $gcloud, $item, $projects,
+            |cx, project| $crate::client::listed!(cx, project, $client, $collection));
+    };
+    (@fact [$(#[$doc:meta])+], $fact:ident, $collection:literal, $gcloud:literal, $item:ty,
+        $projects:ident, |$cx:ident, $project:ident| $ask:expr) => {
         $(#[$doc])+
         #[derive(Clone, Serialize)]
         pub struct $fact;
@@ -33,8 +46,40 @@ macro_rules! compute {
                 let command = concat!("gcloud compute ", $gcloud, " list --format=json");
                 Some(kfcheck::Place::file(concat!("gcp/compute/", $collection), command))
             }
+
+            async fn fetch(&self, $cx: &kfcheck::Cx) -> Result<Vec<$item>, kfcheck::FactError> {
+                let projects = $cx.get($crate::facts::$projects).await?;
+                let asked = projects.iter().map(|$project| async move {
+                    let answer: (Vec<$item>, Vec<String>) = $ask;
+                    Ok::<_, kfcheck::FactError>(answer)
+                });
+                let (mut all, mut missing) = (Vec::new(), Vec::new());
+                for (items, unreachable) in futures::future::try_join_all(asked).await? {
+                    all.extend(items);
+                    missing.extend(unreachable);
+                }
+                $crate::facts::note_missing($cx, &missing).await?;
+                Ok(all)
+            }
         }
     };
+}
+
+/// Notes the locations that did not answer, as far as the cluster is there.
+pub(crate) async fn note_missing(cx: &Cx, unreachable: &[String]) -> Result<(), FactError> {
+    if unreachable.is_empty() {
+        return Ok(());
+    }
+    let scope = cx.get(Scope).await?;
+    for part in unreachable.iter().map(|part| crate::client::location(part)) {
+        let name = part.rsplit('/').next().unwrap_or(part);
+        // A zone's name begins with its region's.
+        let ours = |location: &String| location.starts_with(name) || name.starts_with(&**location);
+        if scope.location.as_ref().is_none_or(ours) {
+            cx.missing(part, Fault::Unreachable(format!("Google's {part} did not answer")));
+        }
+    }
+    Ok(())
 }
 
 /// Declares that things of a type go by their name, and by their project and region where that

@@ -1,15 +1,18 @@
 use std::collections::BTreeMap;
 
-use kfcheck::{Fact, Place, wire};
+use google_cloud_compute_v1::{client, model::NetworkEndpointGroupsListEndpointsRequest};
+use google_cloud_gax::options::RequestOptionsBuilder;
+use kfcheck::{Cx, Fact, FactError, Place, wire};
 use kfcheck_kube::{Port, Service};
 use serde::{Deserialize, Serialize};
 
 use super::{Link, compute, named};
+use crate::client::{Google, convert, fault, unusable};
 
 compute! {
     /// The project's network endpoint groups.
     NetworkEndpointGroups, "networkEndpointGroups", "network-endpoint-groups"
-        => NetworkEndpointGroup
+        => NetworkEndpointGroup, OurProject, aggregated NetworkEndpointGroups.network_endpoint_groups
 }
 
 /// One network endpoint group, in one zone.
@@ -55,6 +58,41 @@ pub struct NetworkEndpoint {
     pub port: Option<u16>,
 }
 
+impl NetworkEndpoints {
+    async fn of_zone(
+        &self,
+        cx: &Cx,
+        project: &str,
+        zone: &Link,
+    ) -> Result<Vec<NetworkEndpointEntry>, FactError> {
+        let google = cx.client::<Google>()?;
+        let builder = client::NetworkEndpointGroups::builder();
+        let client = google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
+        let (group, zone) = (&self.group, zone.name());
+        let what = format!("compute.networkEndpointGroups.listNetworkEndpoints {zone}/{group}");
+        let (mut all, mut token) = (Vec::new(), String::new());
+        loop {
+            let request = client.list_network_endpoints().set_project(project).set_zone(zone);
+            let request = request.set_network_endpoint_group(group).set_page_token(token);
+            let request = request
+                .set_body(NetworkEndpointGroupsListEndpointsRequest::new())
+                .with_idempotency(true);
+            let asked = async {
+                let answer = request.send().await;
+                answer.map_err(|e| fault(&e, "compute", project, Self::NEEDS[0]))
+            };
+            let page = cx.call(what.clone(), asked).await?;
+            for endpoint in page.items {
+                all.push(convert(endpoint, &what)?);
+            }
+            token = page.next_page_token.unwrap_or_default();
+            if token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+}
+
 impl Fact for NetworkEndpoints {
     const NAME: &'static str = "gcp.networkEndpoints";
     const NEEDS: &'static [&'static str] = &["compute.networkEndpointGroups.get"];
@@ -67,6 +105,13 @@ impl Fact for NetworkEndpoints {
              --format=json"
         );
         Some(Place::entry("gcp/compute/networkEndpoints", group, command))
+    }
+
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<NetworkEndpointEntry>, FactError> {
+        let groups = cx.get(NetworkEndpointGroups).await?;
+        let twins = groups.iter().filter(|group| group.name == self.group);
+        let asked = twins.map(|group| self.of_zone(cx, group.self_link.project(), &group.zone));
+        Ok(futures::future::try_join_all(asked).await?.concat())
     }
 }
 

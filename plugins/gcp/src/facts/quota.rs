@@ -1,7 +1,8 @@
-use kfcheck::{Fact, Place, Resource};
+use kfcheck::{Cx, Fact, FactError, Place, Resource};
 use serde::{Deserialize, Serialize};
 
-use super::compute;
+use super::{OurProject, compute};
+use crate::client::{Google, convert, fault, unusable};
 
 /// The project, for its quotas.
 #[derive(Clone, Serialize)]
@@ -24,11 +25,25 @@ impl Fact for ProjectQuotas {
         let command = "gcloud compute project-info describe --format=json";
         Some(Place::file("gcp/compute/project", command))
     }
+
+    async fn fetch(&self, cx: &Cx) -> Result<ComputeProject, FactError> {
+        let projects = cx.get(OurProject).await?;
+        let project = projects.first().cloned().unwrap_or_default();
+        let google = cx.client::<Google>()?;
+        let builder = google_cloud_compute_v1::client::Projects::builder();
+        let client = google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
+        let what = format!("compute.projects.get {project}");
+        let asked = async {
+            let answer = client.get().set_project(&project).send().await;
+            answer.map_err(|e| fault(&e, "compute", &project, Self::NEEDS[0]))
+        };
+        Ok(convert(cx.call(what.clone(), asked).await?, &what)?)
+    }
 }
 
 compute! {
     /// The regions, for their quotas.
-    Regions, "regions", "regions" => Region
+    Regions, "regions", "regions" => Region, OurProject, listed Regions
 }
 
 /// The quotas of a region.

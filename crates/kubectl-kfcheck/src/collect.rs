@@ -1,0 +1,55 @@
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use kfcheck::{Fault, Runner};
+
+use crate::{
+    Provider,
+    args::Collect,
+    inspect::{TOOL, ask},
+};
+
+/// Inspects, and writes down what was seen instead of what is wrong.
+pub(crate) async fn run(args: &Collect, provider: &Provider) -> Result<u8, String> {
+    refuse_to_mix(&args.output)?;
+    let runner = Runner::default();
+    let asked =
+        ask(provider, &args.live, &args.entrance, args.verbose, &runner, &provider.checks).await;
+    let (world, report) = asked;
+    let bundle = world.bundle().made_by(provider.name, TOOL.name, TOOL.version);
+    bundle.write(&args.output).map_err(|error| {
+        format!("cannot write {}: {error}; name another place with -o", args.output.display())
+    })?;
+    let mut says = format!(
+        "{} holds what was seen, in {} files; secrets are left out.\n\
+         kubectl kfcheck {} --bundle {} inspects it.\n",
+        args.output.display(),
+        bundle.texts().count(),
+        provider.name,
+        args.output.display(),
+    );
+    let unseen = report.unseen();
+    let silent: Vec<_> =
+        unseen.iter().filter(|(error, _)| !matches!(error.fault, Fault::Absent(_))).collect();
+    if !silent.is_empty() {
+        says += "Not seen:\n";
+        silent.iter().for_each(|(error, _)| says += &format!("  {}\n", error.fault));
+    }
+    // Standard output stays free, as the bundle is what was asked for.
+    let _ = io::stderr().write_all(says.as_bytes());
+    Ok(if silent.is_empty() { 0 } else { 3 })
+}
+
+/// What another run has written into a folder would be taken for this one's.
+fn refuse_to_mix(output: &Path) -> Result<(), String> {
+    let is_full = std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_some());
+    if is_full {
+        return Err(format!(
+            "{} is not empty, and a bundle is of one inspection; name another folder with -o",
+            output.display()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! What stands before a server and lets calls go wrong.
+
+mod fault;
+mod forward;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future,
+    io::{Error, ErrorKind, Result},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
+use url::Url;
+
+use crate::Call;
+pub use fault::Fault;
+use forward::{Upstream, cut_off};
+
+type Body = UnsyncBoxBody<Bytes, Error>;
+
+/// Which calls on a route go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// All.
+    Always,
+    /// So many, and then no more.
+    First(usize),
+    /// Each so-and-so-many-th.
+    Every(usize),
+}
+
+/// Stands before a server that speaks HTTP/1.1, counts its calls and lets some go wrong.
+pub struct FaultProxy {
+    upstream: String,
+    delay: Duration,
+    rules: Vec<Rule>,
+}
+
+/// A [`FaultProxy`] on a port of the loopback interface that ends when it is dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    way: Arc<Way>,
+    task: JoinHandle<()>,
+}
+
+struct Rule {
+    /// What is in `METHOD /path?query` of the calls meant.
+    route: String,
+    times: Times,
+    fault: Fault,
+    calls: AtomicUsize,
+}
+
+/// What happens to every call.
+struct Way {
+    upstream: Upstream,
+    delay: Duration,
+    rules: Vec<Rule>,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl FaultProxy {
+    /// Before the server at a URL, whose path goes before those of the calls.
+    pub fn before(upstream_url: &str) -> Self {
+        Self { upstream: upstream_url.to_owned(), delay: Duration::ZERO, rules: Vec::new() }
+    }
+
+    /// Lets every call take longer.
+    #[must_use]
+    pub fn delay(mut self, by: Duration) -> Self {
+        self.delay = by;
+        self
+    }
+
+    /// Lets calls go wrong if `METHOD /path?query` contains `route`. Of several faults of a call,
+    /// the one that was named first counts.
+    #[must_use]
+    pub fn fault(mut self, route: impl Into<String>, times: Times, fault: Fault) -> Self {
+        self.rules.push(Rule { route: route.into(), times, fault, calls: AtomicUsize::new(0) });
+        self
+    }
+
+    /// Starts on a free port.
+    pub async fn start(self) -> Result<Proxy> {
+        let invalid = |error| Error::new(ErrorKind::InvalidInput, error);
+        let upstream = Url::parse(&self.upstream).map_err(invalid)?;
+        let way = Arc::new(Way {
+            upstream: Upstream::at(&upstream)?,
+            delay: self.delay,
+            rules: self.rules,
+            calls: Mutex::default(),
+        });
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(accept(listener, Arc::clone(&way)));
+        Ok(Proxy { address, way, task })
+    }
+}
+
+impl Proxy {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same as the beginning of a URL, without a slash at its end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The calls so far, in the order in which they came. The status of one that was not answered,
+    /// or not yet, is 0.
+    pub fn calls(&self) -> Vec<Call> {
+        self.way.calls().clone()
+    }
+
+    /// How many calls have had `route` in their `METHOD /path?query`.
+    pub fn count(&self, route: &str) -> usize {
+        self.way.calls().iter().filter(|call| route_of(call).contains(route)).count()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Rule {
+    /// Whether this call goes wrong, which counts it.
+    fn applies(&self, route: &str) -> bool {
+        if !route.contains(&self.route) {
+            return false;
+        }
+        let nth = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.times {
+            Times::Always => true,
+            Times::First(first) => nth <= first,
+            Times::Every(every) => every > 0 && nth.is_multiple_of(every),
+        }
+    }
+}
+
+impl Way {
+    fn calls(&self) -> MutexGuard<'_, Vec<Call>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a call that came over `socket`.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        socket: &TcpStream,
+    ) -> Result<Response<Body>> {
+        let call = Call {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            status: 0,
+        };
+        let route = route_of(&call);
+        let nth = {
+            let mut calls = self.calls();
+            calls.push(call);
+            calls.len() - 1
+        };
+        // Every rule counts the call, whichever of them is the one that counts.
+        let mut faults: Vec<_> = self.rules.iter().filter(|rule| rule.applies(&route)).collect();
+        faults.truncate(1);
+        pause(self.delay).await;
+        let response = match faults.pop().map(|rule| rule.fault.clone()) {
+            None => self.upstream.call(request).await?,
+            Some(Fault::Delay(by)) => {
+                pause(by).await;
+                self.upstream.call(request).await?
+            }
+            Some(Fault::Truncate) => cut_off(self.upstream.call(request).await?).await?,
+            Some(Fault::Hang) => future::pending().await,
+            Some(Fault::Reset) => {
+                socket.set_zero_linger()?;
+                return Err(Error::other("reset"));
+            }
+            Some(fault) => fault.answer().map_err(Error::other)?,
+        };
+        self.calls()[nth].status = response.status().as_u16();
+        Ok(response)
+    }
+}
+
+fn route_of(call: &Call) -> String {
+    let Call { method, path, query, .. } = call;
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{method} {path}{mark}{query}")
+}
+
+async fn pause(by: Duration) {
+    if !by.is_zero() {
+        sleep(by).await;
+    }
+}
+
+async fn accept(listener: TcpListener, way: Arc<Way>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let way = Arc::clone(&way);
+        connections.spawn(async move {
+            // A client that goes away, and a connection that was cut on purpose, are no matter.
+            let _ = serve(stream, way).await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(stream: TcpStream, way: Arc<Way>) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let stream = stream.into_std()?;
+    // hyper keeps the one for itself; with the other, how it ends can still be said.
+    let socket = Arc::new(TcpStream::from_std(stream.try_clone()?)?);
+    let stream = TcpStream::from_std(stream)?;
+    let service = service_fn(move |request| {
+        let (way, socket) = (Arc::clone(&way), Arc::clone(&socket));
+        async move { way.answer(request, &socket).await }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    connection.with_upgrades().await.map_err(Error::other)
+}
+
+fn whole(body: impl Into<Bytes>) -> Body {
+    Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
+}
