@@ -1,13 +1,15 @@
 //! A bundle, served as a live world.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Arc, OnceLock},
 };
 
-use kfcheck::{Bundle, Clock, ObjectKind, World};
-use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess};
+use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
+use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
 use kfcheck_kube::{Access, Certificate, ConfigMap, Deployment, EndpointSlice, Endpoints, Event};
 use kfcheck_kube::{Gateway, Ingress, KubeClient, MutatingWebhook, Node, Object, Pod, Policy};
@@ -15,26 +17,19 @@ use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, Validati
 use kfcheck_kube::{Target, VirtualService};
 use kfcheck_mocks::{Documents, GoogleMock, Kind, KubernetesMock, Outside, OutsideMock};
 use kfcheck_mocks::{Served, Server};
-use kfcheck_probe::Through;
+use kfcheck_probe::{Dial, Through};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::{gcp, root};
 
-/// The kinds that a cluster with Kubeflow on Google Cloud has.
-fn kinds() -> Vec<Kind> {
-    fn kind<K: Object>() -> Vec<Kind> {
-        let ObjectKind { groups, version, kind, plural, namespaced } = K::KIND;
-        // Groups that a kind has left are in no cluster of today.
-        let group = groups[0].to_owned();
-        vec![Kind {
-            group,
-            version: version.to_owned(),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-            namespaced,
-        }]
+/// The kinds that a run may ask for.
+fn kinds() -> Vec<ObjectKind> {
+    fn kind<K: Object>() -> ObjectKind {
+        K::KIND
     }
-    let all = [
+    vec![
         kind::<BackendConfig>(),
         kind::<Certificate>(),
         kind::<CloudEndpoint>(),
@@ -57,12 +52,65 @@ fn kinds() -> Vec<Kind> {
         kind::<StatefulSet>(),
         kind::<ValidatingWebhook>(),
         kind::<VirtualService>(),
-    ];
-    all.into_iter().flatten().collect()
+    ]
+}
+
+/// The bundle with a word on every kind that it has none on: the cluster has no such kind. A live
+/// world either has something or not; that somebody didn't look is a bundle's own matter.
+pub fn completed(bundle: Bundle) -> Bundle {
+    let served = Served::of(&bundle);
+    let (objects, mut manifest) = (served.objects(), served.manifest());
+    let bundle = match unasked(&served) {
+        Some(probes) => bundle.with("probes/http.json", probes),
+        None => bundle,
+    };
+    let text = |object: &'_ Value, field: &str| object[field].as_str().unwrap_or("").to_owned();
+    for kind in kinds() {
+        let is = |object: &Value| kind.matches(&text(object, "apiVersion"), &text(object, "kind"));
+        let resource = kind.resource();
+        let named = served.object_files().any(|stem| stem == resource || stem == kind.plural);
+        let place = format!("kubernetes/{resource}");
+        let is_said = named || objects.iter().any(is);
+        let failed = served.error(&place).or(served.error(&format!("kubernetes/{}", kind.plural)));
+        if !is_said && failed.is_none() {
+            manifest["errors"][place] =
+                json!({ "absent": format!("the cluster has no {resource}") });
+        }
+    }
+    bundle.with("bundle.yaml", manifest)
+}
+
+/// The answers to requests, with one for each name that was resolved and not asked: it is closed.
+fn unasked(served: &Served) -> Option<Value> {
+    let (names, web) = (served.json("probes/dns")?, served.json("probes/http"));
+    let mut web = web.unwrap_or_else(|| json!([]));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for answer in names.as_array()? {
+        let name = text(&answer["name"]);
+        let resolves = answer["answers"].as_array().is_some_and(|all| !all.is_empty());
+        let error = if resolves { "connect: connection refused" } else { "dns: NXDOMAIN" };
+        let start = format!("https://{name}/");
+        let web = web.as_array_mut()?;
+        if !web.iter().any(|answer| text(&answer["url"]).starts_with(&start)) {
+            web.push(json!({ "url": start, "error": error }));
+        }
+    }
+    Some(web)
+}
+
+/// What a cluster has beside what the bundle holds.
+fn installed(kind: &ObjectKind) -> Kind {
+    Kind {
+        group: kind.groups[0].to_owned(),
+        version: kind.version.to_owned(),
+        kind: kind.kind.to_owned(),
+        plural: kind.plural.to_owned(),
+        namespaced: kind.namespaced,
+    }
 }
 
 /// Google's discovery documents, which `scripts/setup --tests` fetches.
-pub fn documents() -> Arc<Documents> {
+fn documents() -> Arc<Documents> {
     static ALL: OnceLock<Arc<Documents>> = OnceLock::new();
     let open = || {
         let folder = root().join("target/tools/google-api");
@@ -70,6 +118,22 @@ pub fn documents() -> Arc<Documents> {
         Arc::new(opened.expect("Google's discovery documents; scripts/setup --tests fetches them"))
     };
     Arc::clone(ALL.get_or_init(open))
+}
+
+/// Leads every connection to this machine, but those that nothing takes.
+struct Dialer {
+    through: Through,
+    closed: BTreeSet<IpAddr>,
+}
+
+#[async_trait]
+impl Dial for Dialer {
+    async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        if self.closed.contains(&address.ip()) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        self.through.dial(address).await
+    }
 }
 
 /// The servers that stand for a cluster, Google Cloud and the rest of the internet.
@@ -87,16 +151,14 @@ pub struct Sky {
 impl Sky {
     /// Serves the bundle in a folder.
     pub async fn over(bundle: &Path) -> Self {
-        Self::of(&Bundle::open(bundle).expect("a bundle"), |mock| mock).await
+        Self::of(Bundle::open(bundle).expect("a bundle"), |mock| mock).await
     }
 
     /// Serves a bundle, by an API server that is set up further.
-    pub async fn of(
-        bundle: &Bundle,
-        set_up: impl FnOnce(KubernetesMock) -> KubernetesMock,
-    ) -> Self {
-        let served = Served::of(bundle);
-        let kubernetes = set_up(KubernetesMock::new(served.clone()).installing(kinds()));
+    pub async fn of(bundle: Bundle, set_up: impl FnOnce(KubernetesMock) -> KubernetesMock) -> Self {
+        let served = Served::of(&completed(bundle));
+        let kinds: Vec<_> = kinds().iter().map(installed).collect();
+        let kubernetes = set_up(KubernetesMock::new(served.clone()).installing(kinds));
         Self {
             kubernetes: kubernetes.start().await.expect("a port"),
             google: GoogleMock::new(served.clone(), documents()).start().await.expect("a port"),
@@ -114,7 +176,7 @@ impl Sky {
     /// How the cluster is reached, with its API server at `server`.
     pub fn access(&self, server: &str) -> Access {
         let context = self.said("kubernetes", "context").unwrap_or_else(|| "test".to_owned());
-        let kubeconfig = serde_json::json!({ "apiVersion": "v1", "kind": "Config",
+        let kubeconfig = json!({ "apiVersion": "v1", "kind": "Config",
             "clusters": [{ "name": "c", "cluster": { "server": server } }],
             "users": [{ "name": "u", "user": {} }],
             "contexts": [{ "name": context, "context": { "cluster": "c", "user": "u" } }],
@@ -133,6 +195,7 @@ impl Sky {
             location: self.said("gcp", "location"),
             cluster: self.said("gcp", "cluster"),
             endpoints: apis.map(|api| (api.to_owned(), server.to_owned())).into(),
+            iap_token: self.iap_token(),
             ..GoogleAccess::default()
         }
     }
@@ -143,12 +206,42 @@ impl Sky {
         let (tls, plain) = (self.outside.https_address(), self.outside.http_address());
         let outside = kfcheck_probe::Outside::new(Some(self.outside.dns_address()))
             .expect("a resolver")
-            .dialer(Through { tls, plain })
+            .dialer(Dialer { through: Through { tls, plain }, closed: self.closed() })
             .trusting(authority.expect("a certificate").into_owned());
         match self.time() {
             Some(time) => outside.at(time),
             None => outside,
         }
+    }
+
+    /// The addresses that take no connection, as recorded.
+    fn closed(&self) -> BTreeSet<IpAddr> {
+        let (names, web) = (self.served.json("probes/dns"), self.served.json("probes/http"));
+        let all = |list: &Option<Value>| list.as_ref().and_then(Value::as_array).cloned();
+        let (names, web) = (all(&names).unwrap_or_default(), all(&web).unwrap_or_default());
+        let is_refused = |answer: &&Value| {
+            let error = answer["error"].as_str().unwrap_or_default();
+            answer["status"].is_null() && ["connect", "dial"].iter().any(|e| error.starts_with(e))
+        };
+        let host = |answer: &Value| {
+            let url = url::Url::parse(answer["url"].as_str()?).ok()?;
+            Some(url.host_str()?.to_owned())
+        };
+        let hosts: Vec<_> = web.iter().filter(is_refused).filter_map(host).collect();
+        let ours = names.iter().filter(|name| hosts.iter().any(|host| name["name"] == **host));
+        let answers = ours.flat_map(|name| name["answers"].as_array().cloned().unwrap_or_default());
+        answers.filter_map(|address| address.as_str()?.parse().ok()).collect()
+    }
+
+    /// A token for Identity-Aware Proxy, where the bundle has what became of one.
+    fn iap_token(&self) -> Option<IapToken> {
+        let web = self.served.json("probes/http")?;
+        let carries = |answer: &Value| {
+            let headers = answer["requestHeaders"].as_object();
+            headers.is_some_and(|h| h.keys().any(|name| name.ends_with("uthorization")))
+        };
+        let is_given = web.as_array()?.iter().any(carries);
+        is_given.then(|| IapToken("not-a-secret".to_owned()))
     }
 
     fn time(&self) -> Option<kfcheck_gcp::Timestamp> {

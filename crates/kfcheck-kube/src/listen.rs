@@ -69,15 +69,21 @@ impl Socket {
     }
 }
 
+impl ListenProbe {
+    /// The command that shows it.
+    pub fn command(&self) -> String {
+        let Self { namespace, pod } = self;
+        format!("kubectl exec -n {namespace} {pod} -- cat /proc/net/tcp /proc/net/tcp6")
+    }
+}
+
 impl Fact for ListenProbe {
     const NAME: &'static str = "probe.listen";
     const NEEDS: &'static [&'static str] = &["create pods/exec"];
     type Value = Vec<Listening>;
 
     fn place(&self) -> Option<Place<Vec<Listening>>> {
-        let Self { namespace, pod } = self;
-        let command =
-            format!("kubectl exec -n {namespace} {pod} -- cat /proc/net/tcp /proc/net/tcp6");
+        let (Self { namespace, pod }, command) = (self, self.command());
         Some(Place::members("probes/listen", [("namespace", &**namespace), ("pod", pod)], command))
     }
 
@@ -106,9 +112,11 @@ mod tests {
         assert_eq!(read(head), None);
         let local = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000";
         assert_eq!(read(local), Some(("127.0.0.1".to_owned(), 8080)));
-        let six = "   1: 00000000000000000000000001000000:1F91 00000000000000000000000000000000:0000 0A";
+        let six =
+            "   1: 00000000000000000000000001000000:1F91 00000000000000000000000000000000:0000 0A";
         assert_eq!(read(six), Some(("::1".to_owned(), 8081)));
-        let connected = "   2: 0100007F:1F90 0100007F:A000 01 00000000:00000000 00:00000000 00000000";
+        let connected =
+            "   2: 0100007F:1F90 0100007F:A000 01 00000000:00000000 00:00000000 00000000";
         assert_eq!(read(connected), None);
         assert_eq!(read("0: ÄÖ:1 x 0A"), None);
     }

@@ -130,6 +130,10 @@ impl Fact for Workloads {
                 }
                 Err(error) => seen.missing.push(error),
             }
+            // Whichever comes first in the list, the same one is looked at more closely.
+            for group in groups.values_mut() {
+                group.pods.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+            }
             // Thousands of others are fine, which is of no concern.
             let concerns = |group: &PodGroup| group.is_vital || group.ready() < group.wanted();
             seen.workloads.extend(groups.into_values().filter(concerns));

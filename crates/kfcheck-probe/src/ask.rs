@@ -49,7 +49,7 @@ impl Outside {
         let url = Url::parse(&ask.url).map_err(|error| wrong(&error.to_string()))?;
         let host = url.host().ok_or_else(|| wrong("it has no host"))?;
         let port = url.port_or_known_default().ok_or_else(|| wrong("it has no port"))?;
-        let mut answer = json!({ "url": ask.url, "requestHeaders": ask.headers });
+        let mut answer = json!({ "url": ask.url, "method": "GET", "requestHeaders": ask.headers });
         let outcome = async {
             let addresses = match (ask.address, &host) {
                 (Some(address), _) => vec![address],
@@ -62,8 +62,9 @@ impl Outside {
                 return send(stream, &url, ask).await;
             }
             let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-            let shaken = tokio::time::timeout(LAYER, shake_hands(stream, name, &self.roots, self.clock))
-                .await;
+            let shaken =
+                tokio::time::timeout(LAYER, shake_hands(stream, name, &self.roots, self.clock))
+                    .await;
             match shaken {
                 Ok(Ok((stream, tls))) => {
                     answer["tls"] = json!(tls);

@@ -14,5 +14,4 @@ pub use http::{Credentials, HttpAnswer, HttpProbe, Tls};
 pub use outside::{Dial, Outside, Resolve, Through};
 
 /// The facts of this crate that ask the outside world.
-pub static FACTS: &[FactMeta] =
-    &[FactMeta::of::<DnsProbe>(), FactMeta::of::<HttpProbe>()];
+pub static FACTS: &[FactMeta] = &[FactMeta::of::<DnsProbe>(), FactMeta::of::<HttpProbe>()];

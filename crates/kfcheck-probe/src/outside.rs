@@ -55,7 +55,12 @@ impl Outside {
         let mut roots = RootCertStore::empty();
         // What can't be read is not trusted; with none at all, no verdict is given.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Ok(Self { resolver: Arc::new(resolver), dialer: Arc::new(Direct), roots: Arc::new(roots), clock: None })
+        Ok(Self {
+            resolver: Arc::new(resolver),
+            dialer: Arc::new(Direct),
+            roots: Arc::new(roots),
+            clock: None,
+        })
     }
 
     /// Asks another resolver.

@@ -167,9 +167,7 @@ fn verdict(error: &Error, name: &ServerName<'_>, tls: &Tls) -> String {
         CertificateError::UnknownIssuer if tls.chain.is_empty() => {
             "certificate signed by an unknown authority, or self-signed".to_owned()
         }
-        CertificateError::UnknownIssuer => {
-            "certificate signed by an unknown authority".to_owned()
-        }
+        CertificateError::UnknownIssuer => "certificate signed by an unknown authority".to_owned(),
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "the certificate of an authority (isCA) is used as a server's".to_owned()
         }

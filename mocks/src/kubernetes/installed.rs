@@ -187,6 +187,14 @@ fn key(object: &Value) -> String {
 /// With what every object of a server has, also if it was left out of the bundle.
 fn complete(mut object: Value, kind: &Kind) -> Value {
     let api_version = kind.api_version();
+    if kind.group == "admissionregistration.k8s.io" && group_version(&object).1 == "v1beta1" {
+        // Servers write defaults down when an object is made (`v1beta1` `defaults.go`).
+        for webhook in object["webhooks"].as_array_mut().into_iter().flatten() {
+            if webhook["failurePolicy"].is_null() {
+                webhook["failurePolicy"] = json!("Ignore");
+            }
+        }
+    }
     object["apiVersion"] = json!(api_version);
     object["kind"] = json!(kind.kind);
     let key = key(&object);

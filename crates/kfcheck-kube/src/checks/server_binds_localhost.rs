@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Findings, Resource, Risk, async_trait, check};
 
 use crate::{
     CloudView, EntranceIngresses, FrontServices, ListenProbe, Pod, Service, Socket, within,
@@ -27,7 +27,7 @@ check! {
 #[async_trait]
 impl Check for ServerBindsLocalhost {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        let mut unseen: BTreeMap<Resource, FactError> = BTreeMap::new();
+        let mut unseen: BTreeMap<Resource, (ListenProbe, FactError)> = BTreeMap::new();
         for service in cx.get(FrontServices).await?.iter() {
             let pods = cx.get(within::<Pod>(service.metadata.namespace())).await;
             let Some(pods) = out.known(&**service, pods) else { continue };
@@ -35,10 +35,10 @@ impl Check for ServerBindsLocalhost {
             for pod in pods.iter().filter(|pod| service.selects(pod) && pod.is_ready()) {
                 let (namespace, name) = (pod.metadata.namespace(), &pod.metadata.name);
                 let probe = ListenProbe { namespace: namespace.to_owned(), pod: name.clone() };
-                let listening = match cx.get(probe).await {
+                let listening = match cx.get(probe.clone()).await {
                     Ok(listening) => listening,
                     Err(error) => {
-                        unseen.insert(pod.workload(), error);
+                        unseen.insert(pod.workload(), (probe, error));
                         continue;
                     }
                 };
@@ -90,7 +90,7 @@ async fn ports_in_use(cx: &Cx, service: &Service) -> Result<Vec<crate::ServicePo
 /// Without a look into the pods, what the load balancer says has to do.
 async fn infer(
     cx: &Cx,
-    unseen: BTreeMap<Resource, FactError>,
+    unseen: BTreeMap<Resource, (ListenProbe, FactError)>,
     out: &mut Findings,
 ) -> Result<(), FactError> {
     if unseen.is_empty() {
@@ -104,17 +104,13 @@ async fn infer(
         out.unseen(error);
         Vec::new()
     });
-    for (workload, error) in unseen {
+    for (workload, (probe, error)) in unseen {
         match suspects.iter().find(|suspect| suspect.workload == workload) {
             Some(suspect) => {
                 let port = suspect.port;
-                let FactError { fault, .. } = &error;
-                let finding = out
-                    .warn(&workload, format!("probably listens on localhost only (port {port})"));
-                finding.evidence("because", &suspect.because);
-                if let Fault::NotCollected { command, .. } = fault {
-                    finding.fix(Risk::None, "shows on which addresses it listens", command);
-                }
+                out.warn(&workload, format!("probably listens on localhost only (port {port})"))
+                    .evidence("because", &suspect.because)
+                    .fix(Risk::None, "shows on which addresses it listens", probe.command());
             }
             None => {
                 out.known::<()>(&workload, Err(error));

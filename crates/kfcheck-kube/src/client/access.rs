@@ -74,10 +74,7 @@ impl Access {
         Ok(Way { config, chosen, timeout })
     }
 
-    async fn of_kubeconfig(
-        &self,
-        kubeconfig: Kubeconfig,
-    ) -> Result<(Config, Chosen), Fault> {
+    async fn of_kubeconfig(&self, kubeconfig: Kubeconfig) -> Result<(Config, Chosen), Fault> {
         let wrong = |says: String| {
             Fault::Unreachable(format!(
                 "the kubeconfig leads to no cluster: {says}; `kubectl config get-contexts` lists \
@@ -90,7 +87,8 @@ impl Access {
             return Err(wrong("no context is current, and --context names none".to_owned()));
         }
         // GKE has names for clusters as well, and the same flag for them.
-        let is_known = |name: &&String| kubeconfig.clusters.iter().any(|named| named.name == **name);
+        let is_known =
+            |name: &&String| kubeconfig.clusters.iter().any(|named| named.name == **name);
         let flag = self.cluster.as_ref().filter(is_known).cloned();
         let of_context = kubeconfig
             .contexts
@@ -157,8 +155,9 @@ fn nothing_there() -> Fault {
 /// addresses are never asked through one (Go, `net/http` `ProxyFromEnvironment`).
 fn proxy_of_environment(url: &http::Uri) -> Option<http::Uri> {
     let host = url.host()?.trim_matches(['[', ']']);
-    let is_loopback =
-        host.parse::<std::net::IpAddr>().map_or(host == "localhost", |address| address.is_loopback());
+    let is_loopback = host
+        .parse::<std::net::IpAddr>()
+        .map_or(host == "localhost", |address| address.is_loopback());
     if is_loopback {
         return None;
     }

@@ -36,11 +36,9 @@ impl Fact for Discovery {
 
     async fn fetch(&self, cx: &Cx) -> Result<Groups, FactError> {
         let connection = cx.client::<KubeClient>()?.connection().await?;
-        let (core, others) = join(
-            connection.get(cx, "/api", AGGREGATED),
-            connection.get(cx, "/apis", AGGREGATED),
-        )
-        .await;
+        let (core, others) =
+            join(connection.get(cx, "/api", AGGREGATED), connection.get(cx, "/apis", AGGREGATED))
+                .await;
         let mut groups = Groups::default();
         for (path, answer) in [("/api", core?), ("/apis", others?)] {
             // Who may not ask which kinds there are may well read some.
@@ -173,5 +171,9 @@ pub(crate) async fn installed(
     if groups.0.is_empty() {
         return Ok((connection, format!("/apis/{}", kind.api_version())));
     }
-    Err(Fault::Absent(format!("the cluster has no {}", kind.resource())).into())
+    Err(absent(kind).into())
+}
+
+pub(super) fn absent(kind: &ObjectKind) -> Fault {
+    Fault::Absent(format!("the cluster has no {}", kind.resource()))
 }

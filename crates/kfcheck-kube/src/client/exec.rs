@@ -1,7 +1,7 @@
 //! What a container's own tools print.
 
-use kfcheck::{Cx, FactError, Fault};
 use k8s_openapi::api::core::v1::Pod;
+use kfcheck::{Cx, FactError, Fault};
 use kube::{Api, api::AttachParams};
 use tokio::io::AsyncReadExt;
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use kfcheck::{Cx, FactError, Fault, Selection};
+use kfcheck::{Cx, FactError, Fault, ObjectKind, Selection};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::form_urlencoded::Serializer;
 
-use super::{Answer, Connection, installed};
+use super::{Answer, Connection, discovery::absent, installed};
 use crate::Object;
 
 /// How many objects come at a time (kubectl's own `--chunk-size`).
@@ -82,7 +82,7 @@ async fn pages<K: Object>(
             }
             continue;
         }
-        let next = page(answer, path, version, permission, &mut all)?;
+        let next = page(answer, path, version, &K::KIND, permission, &mut all)?;
         match next.filter(|token| !token.is_empty()) {
             Some(token) => resume = token,
             None => return Ok(all),
@@ -104,10 +104,15 @@ fn page<K: Object>(
     answer: Answer,
     path: &str,
     version: &str,
+    kind: &ObjectKind,
     permission: &str,
     all: &mut Vec<Arc<K>>,
 ) -> Result<Option<String>, Fault> {
-    let body = answer.body(path, permission)?;
+    let absent = |fault| match fault {
+        Fault::Absent(_) => absent(kind),
+        other => other,
+    };
+    let body = answer.body(path, permission).map_err(absent)?;
     let page: Page<'_> = serde_json::from_slice(&body).map_err(|e| malformed(path, &e))?;
     let items = page.items.unwrap_or_default();
     all.reserve(items.len());

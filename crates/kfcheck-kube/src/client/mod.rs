@@ -141,9 +141,10 @@ impl Connection {
         let asking = async {
             let response = self.client.send(request).await.map_err(|error| self.silent(&error))?;
             let status = response.status();
-            let pause = response.headers().get("retry-after").and_then(|value| {
-                Some(Duration::from_secs(value.to_str().ok()?.parse().ok()?))
-            });
+            let pause = response
+                .headers()
+                .get("retry-after")
+                .and_then(|value| Some(Duration::from_secs(value.to_str().ok()?.parse().ok()?)));
             let body = response.into_body().collect().await;
             let body = body.map_err(|error| self.silent(&error))?.to_bytes().to_vec();
             Ok(Tried { answer: Answer { status, body }, pause })

@@ -36,10 +36,8 @@ macro_rules! aggregated {
         let what = format!(concat!("compute.", $collection, ".aggregatedList {}"), $project);
         let (mut all, mut missing, mut token) = (Vec::new(), Vec::new(), String::new());
         loop {
-            let request = client
-                .aggregated_list()
-                .set_project($project.clone())
-                .set_page_token(token);
+            let request =
+                client.aggregated_list().set_project($project.clone()).set_page_token(token);
             let asked = async {
                 let answer = request.send().await;
                 answer.map_err(|e| $crate::client::fault(&e, "compute", &$project, permission))

@@ -35,23 +35,24 @@ pub(crate) fn fault(error: &Error, api: &str, project: &str, permission: &str) -
         ));
     }
     if retry::is_too_fast(error) {
-        return unreachable(format!("{api}.googleapis.com says that it is asked too often: {says}"));
+        return unreachable(format!(
+            "{api}.googleapis.com says that it is asked too often: {says}"
+        ));
     }
     match error.http_status_code() {
         Some(401) => no_credentials(&says),
-        Some(403) => Fault::Denied {
-            permission: named_permission(&says).unwrap_or(permission).to_owned(),
-        },
+        Some(403) => {
+            Fault::Denied { permission: named_permission(&says).unwrap_or(permission).to_owned() }
+        }
         Some(404) if says.contains(&format!("projects/{project}'")) => unreachable(format!(
             "project {project} does not exist, or the credentials can't see it; name another one \
              with --project"
         )),
         Some(404) => Fault::Absent(says),
         Some(status) => unreachable(format!("{api}.googleapis.com answered {status}: {says}")),
-        None if error.is_deserialization() => Fault::Malformed {
-            file: format!("the answer of {api}.googleapis.com"),
-            detail: says,
-        },
+        None if error.is_deserialization() => {
+            Fault::Malformed { file: format!("the answer of {api}.googleapis.com"), detail: says }
+        }
         None => unreachable(format!("{api}.googleapis.com does not answer: {says}")),
     }
 }

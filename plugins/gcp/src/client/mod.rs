@@ -83,11 +83,8 @@ impl Google {
         if let Some(endpoint) = endpoint {
             builder = builder.with_endpoint(endpoint);
         }
-        let credentials = if is_plain {
-            anonymous::Builder::new().build()
-        } else {
-            self.credentials().await?
-        };
+        let credentials =
+            if is_plain { anonymous::Builder::new().build() } else { self.credentials().await? };
         Ok(builder.with_credentials(credentials))
     }
 

@@ -196,7 +196,8 @@ impl BackendHealth {
         let failed = |e| fault(&e, "compute", project, Self::NEEDS[0]);
         let answer = if let Some(region) = &self.region {
             let builder = client::RegionBackendServices::builder();
-            let client = google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
+            let client =
+                google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
             let request = client.get_health().set_project(project).set_region(region);
             let request = request.set_backend_service(&self.service).set_body(group_of);
             let request = request.with_idempotency(true);
@@ -204,7 +205,8 @@ impl BackendHealth {
             cx.call(what.clone(), asked).await?
         } else {
             let builder = client::BackendServices::builder();
-            let client = google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
+            let client =
+                google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
             let request = client.get_health().set_project(project);
             let request = request.set_backend_service(&self.service).set_body(group_of);
             let request = request.with_idempotency(true);

@@ -186,7 +186,8 @@ impl Fact for Clusters {
         let mut all = Vec::new();
         for project in projects.iter() {
             let what = format!("container.clusters.list {project}");
-            let request = client.list_clusters().set_parent(format!("projects/{project}/locations/-"));
+            let request =
+                client.list_clusters().set_parent(format!("projects/{project}/locations/-"));
             let asked = async {
                 let answer = request.send().await;
                 answer.map_err(|e| fault(&e, "container", project, Self::NEEDS[0]))

@@ -194,8 +194,7 @@ impl Fact for EffectiveFirewalls {
         let google = cx.client::<Google>()?;
         let builder = google_cloud_compute_v1::client::Networks::builder();
         let client = google.set_up("compute", builder).await?.build().await.map_err(unusable)?;
-        let request =
-            client.get_effective_firewalls().set_project(project).set_network(network);
+        let request = client.get_effective_firewalls().set_project(project).set_network(network);
         let what = format!("compute.networks.getEffectiveFirewalls {project}/{network}");
         let asked = async {
             let answer = request.send().await;

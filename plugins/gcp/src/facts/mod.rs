@@ -12,8 +12,8 @@ mod objects;
 mod quota;
 
 pub use self::{
-    backend::*, cluster::*, firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*, objects::*,
-    quota::*,
+    backend::*, cluster::*, firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*,
+    objects::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
