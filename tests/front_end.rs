@@ -15,7 +15,7 @@ use serde_json::Value;
 /// The program, which is built beside the tests.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "kubectl-kfcheck", "--bin", "kubectl-kfcheck"])
+        .args(["build", "--quiet", "--workspace", "--bin", "kubectl-kfcheck"])
         .current_dir(root())
         .status()
         .unwrap();
@@ -116,14 +116,17 @@ fn references_within_a_report_hold() {
 #[test]
 fn usage_errors_say_what_to_do_and_exit_2() {
     for (args, says) in [
-        (&["gcp"][..], "--bundle PATH"),
-        (&["gcp", "--bundle", "no/such/folder"], "no/such/folder"),
+        (&["gcp", "--bundle", "no/such/folder"][..], "no/such/folder"),
+        (&["gcp", "--bundle", EXAMPLE, "--context", "prod"], "cannot be used with"),
         (&["gcp", "--bundle", "docs"], "is not a bundle"),
         (&["gcp", "--bundle", EXAMPLE, "--check", "gcp-nothing"], "no check matches 'gcp-nothing'"),
         (&["gcp", "--bundle", EXAMPLE, "--check", "gcp-["], "is no glob"),
         (&["gcp", "--bundle", EXAMPLE, "--skip", "*"], "no check is left to run"),
         (&["gcp", "--bundle", EXAMPLE, "--timeout", "soon"], "for example 90s"),
-        (&["gcp", "--bundle", EXAMPLE, "--ingress", "name"], "NAMESPACE/NAME"),
+        (&["gcp", "--bundle", EXAMPLE, "--ingress", "a/"], "NAMESPACE/NAME"),
+        (&["gcp", "--endpoint", "compute"], "compute=https://"),
+        (&["gcp", "--dns-server", "dns"], "for example 8.8.8.8"),
+        (&["collect", "gcp", "-o", "docs"], "is not empty"),
         (&["gcp", "--bundle", EXAMPLE, "-o", "xml"], "possible values"),
         (&["aws", "--bundle", "x", "-v"], "not in this version"),
         (&["onprem"], "not in this version"),

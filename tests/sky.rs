@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
@@ -124,11 +125,13 @@ fn documents() -> Arc<Documents> {
 struct Dialer {
     through: Through,
     closed: BTreeSet<IpAddr>,
+    delay: Duration,
 }
 
 #[async_trait]
 impl Dial for Dialer {
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        tokio::time::sleep(self.delay).await;
         if self.closed.contains(&address.ip()) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
@@ -200,13 +203,13 @@ impl Sky {
         }
     }
 
-    /// The way to the outside: every name and every connection leads to this machine.
-    pub fn way_out(&self) -> kfcheck_probe::Outside {
+    /// The way to the outside: every name and every connection leads to this machine, after a while.
+    pub fn way_out(&self, delay: Duration) -> kfcheck_probe::Outside {
         let authority = CertificateDer::from_pem_slice(self.outside.ca_pem().as_bytes());
         let (tls, plain) = (self.outside.https_address(), self.outside.http_address());
         let outside = kfcheck_probe::Outside::new(Some(self.outside.dns_address()))
             .expect("a resolver")
-            .dialer(Dialer { through: Through { tls, plain }, closed: self.closed() })
+            .dialer(Dialer { through: Through { tls, plain }, closed: self.closed(), delay })
             .trusting(authority.expect("a certificate").into_owned());
         match self.time() {
             Some(time) => outside.at(time),
@@ -255,12 +258,17 @@ impl Sky {
 
     /// The same, reached in another way.
     pub fn world_of(&self, access: Access, google: GoogleAccess) -> World {
+        self.slow_world_of(access, google, Duration::ZERO)
+    }
+
+    /// The same, where every connection to the outside takes this long to make.
+    pub fn slow_world_of(&self, access: Access, google: GoogleAccess, delay: Duration) -> World {
         let provider = gcp();
         let world = World::live()
             .path(&provider.path)
             .client(Ok(KubeClient::new(access)))
             .client(Ok(Google::new(google)))
-            .client(Ok(self.way_out()))
+            .client(Ok(self.way_out(delay)))
             .setting(Clock(self.time()))
             .setting(Target::default());
         (provider.prepare)(world)

@@ -105,6 +105,7 @@ impl Fact for Workloads {
                 pods: Vec::new(),
                 deployment: None,
             };
+            let pods_seen = pods.is_ok();
             match pods {
                 Ok(pods) => {
                     for pod in pods.iter().filter(|pod| !pod.is_over()) {
@@ -120,6 +121,8 @@ impl Fact for Workloads {
                 Err(error) => seen.missing.push(error),
             }
             match deployments {
+                // Without its pods, a Deployment would look as if it had none.
+                Ok(_) if !pods_seen => (),
                 Ok(all) => {
                     for deployment in all.iter() {
                         let resource = deployment.resource();

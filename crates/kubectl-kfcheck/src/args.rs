@@ -33,8 +33,8 @@ pub struct Args {
 pub enum Command {
     /// Inspect a deployment on Google Cloud.
     #[command(after_help = "Examples:\n  \
-        kubectl kfcheck gcp                                # this context, and its project\n  \
-        kubectl kfcheck gcp --context gke_ml-prod_us-east1_kf --host kubeflow.example.com\n  \
+        kubectl kfcheck gcp                          # this context and its project\n  \
+        kubectl kfcheck gcp --context prod --host kubeflow.example.com\n  \
         kubectl kfcheck gcp --exec --iap-audience 12-ab.apps.googleusercontent.com\n  \
         kubectl kfcheck gcp --bundle examples/gke-iap-502\n  \
         kubectl kfcheck gcp --bundle evidence.tar.gz --host kubeflow.example.com\n  \
@@ -108,11 +108,24 @@ pub struct Later {
     rest: Vec<String>,
 }
 
+/// What makes no sense where nobody is asked.
+const ASKS: [&str; 9] = [
+    "kubeconfig",
+    "context",
+    "cluster",
+    "user",
+    "impersonate",
+    "impersonate_groups",
+    "impersonate_uid",
+    "exec",
+    "no_probes",
+];
+
 /// What to inspect, and how to say what was found.
 #[derive(Debug, clap::Args)]
 pub struct Inspect {
     /// Inspect what this bundle holds, a folder or a .tar.gz, and touch no network.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ASKS)]
     pub bundle: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]

@@ -17,25 +17,25 @@ const GOOGLE: &str = "Google Cloud";
 #[derive(Debug, clap::Args)]
 pub struct LiveArgs {
     /// The kubeconfig to read, instead of KUBECONFIG's.
-    #[arg(long, value_name = "FILE", help_heading = CLUSTER, conflicts_with = "bundle")]
+    #[arg(long, value_name = "FILE", help_heading = CLUSTER)]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig; without it, the current one.
-    #[arg(long, value_name = "NAME", help_heading = CLUSTER, conflicts_with = "bundle")]
+    #[arg(long, value_name = "NAME", help_heading = CLUSTER)]
     pub context: Option<String>,
     /// A cluster of the kubeconfig, or what the cloud calls it.
-    #[arg(long, value_name = "NAME", help_heading = CLUSTER, conflicts_with = "bundle")]
+    #[arg(long, value_name = "NAME", help_heading = CLUSTER)]
     pub cluster: Option<String>,
     /// A user of the kubeconfig.
-    #[arg(long, value_name = "NAME", help_heading = CLUSTER, conflicts_with = "bundle")]
+    #[arg(long, value_name = "NAME", help_heading = CLUSTER)]
     pub user: Option<String>,
     /// The user to act as.
-    #[arg(long = "as", value_name = "NAME", help_heading = CLUSTER, conflicts_with = "bundle")]
+    #[arg(long = "as", value_name = "NAME", help_heading = CLUSTER)]
     pub impersonate: Option<String>,
     /// A group to act as; may be given several times.
-    #[arg(long = "as-group", value_name = "NAME", help_heading = CLUSTER, conflicts_with = "bundle")]
+    #[arg(long = "as-group", value_name = "NAME", help_heading = CLUSTER)]
     pub impersonate_groups: Vec<String>,
     /// The UID to act as.
-    #[arg(long = "as-uid", value_name = "UID", help_heading = CLUSTER, conflicts_with = "bundle")]
+    #[arg(long = "as-uid", value_name = "UID", help_heading = CLUSTER)]
     pub impersonate_uid: Option<String>,
     /// How long one call to the API server may take, as 5s, 1m.
     #[arg(long, value_name = "DURATION", value_parser = request_timeout, help_heading = CLUSTER)]

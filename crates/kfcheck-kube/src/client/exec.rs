@@ -5,7 +5,7 @@ use kfcheck::{Cx, FactError, Fault};
 use kube::{Api, api::AttachParams};
 use tokio::io::AsyncReadExt;
 
-use super::{Discovery, KubeClient, causes_of};
+use super::{Discovery, KubeClient, TRIES, causes_of, wait};
 
 /// No more of an output is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -39,8 +39,14 @@ pub(crate) async fn run(
     let running = async {
         let pods: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
         let parameters = AttachParams::default().stdin(false).stderr(false);
-        let mut process =
-            pods.exec(pod, command.iter().copied(), &parameters).await.map_err(failed)?;
+        let mut tries = 0;
+        let mut process = loop {
+            tries += 1;
+            match pods.exec(pod, command.iter().copied(), &parameters).await {
+                Err(error) if tries < TRIES && may_pass(&error) => wait(tries, None).await,
+                started => break started.map_err(failed)?,
+            }
+        };
         let mut printed = String::new();
         if let Some(out) = process.stdout() {
             let read = out.take(LARGEST).read_to_string(&mut printed).await;
@@ -59,4 +65,13 @@ pub(crate) async fn run(
         }
     };
     Ok(cx.call(format!("kubernetes {what}"), running).await?)
+}
+
+/// Whether a command that did not start may do so later.
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 429 | 502 | 503 | 504),
+        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
+        _ => false,
+    }
 }

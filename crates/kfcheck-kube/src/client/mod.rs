@@ -130,8 +130,7 @@ impl Connection {
             if tries == TRIES {
                 return asked.map(|tried| tried.answer);
             }
-            let pause = pause.unwrap_or(PAUSE * 2u32.pow(tries - 1));
-            tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+            wait(tries, pause).await;
         }
     }
 
@@ -166,6 +165,12 @@ struct Tried {
     answer: Answer,
     /// How long the server asks to wait.
     pause: Option<Duration>,
+}
+
+/// Waits before another try: as long as the server asks, within reason, and a little at least.
+pub(crate) async fn wait(tries: u32, asked: Option<Duration>) {
+    let pause = asked.unwrap_or_default().max(PAUSE * 2u32.pow(tries.saturating_sub(1)));
+    tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
 }
 
 /// Whether another try may get another answer.

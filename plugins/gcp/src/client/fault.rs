@@ -81,15 +81,11 @@ fn says(error: &Error) -> String {
     redact(&says).into_owned()
 }
 
+/// What is behind it all; what stands before that names URLs.
 fn causes(error: &Error) -> String {
-    let mut said = String::new();
-    let mut next: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = next {
-        let says = error.to_string();
-        if !said.contains(&says) {
-            said = if said.is_empty() { says } else { format!("{said}: {says}") };
-        }
-        next = error.source();
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
     }
-    said
+    last.to_string()
 }
