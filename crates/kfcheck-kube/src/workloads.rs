@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use kfcheck::{Cx, Fact, FactError, Findings, Named, Resource};
 use serde::Serialize;
 
@@ -88,14 +88,17 @@ impl Fact for Workloads {
     type Value = WorkloadsSeen;
 
     async fn fetch(&self, cx: &Cx) -> Result<WorkloadsSeen, FactError> {
+        for namespace in NAMESPACES {
+            cx.begin(within::<Pod>(namespace));
+            cx.begin(within::<Deployment>(namespace));
+        }
         let path = cx.path().await?;
         let services = path.of_kind("kubernetes", "Service");
         let on_path = services.iter().filter_map(|service| service.namespace.as_deref());
         let namespaces: BTreeSet<_> = on_path.chain(NAMESPACES).collect();
         let mut seen = WorkloadsSeen { workloads: Vec::new(), missing: Vec::new() };
         let asked = join_all(namespaces.into_iter().map(|namespace| async move {
-            let pods = cx.get(within::<Pod>(namespace)).await;
-            (pods, cx.get(within::<Deployment>(namespace)).await)
+            join(cx.get(within::<Pod>(namespace)), cx.get(within::<Deployment>(namespace))).await
         }));
         for (pods, deployments) in asked.await {
             let mut groups: BTreeMap<Resource, PodGroup> = BTreeMap::new();

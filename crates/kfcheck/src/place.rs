@@ -53,6 +53,16 @@ pub struct Selection {
     pub name: Option<String>,
 }
 
+impl Selection {
+    /// Whether an object is among those that are meant.
+    pub fn means(&self, object: &crate::Resource) -> bool {
+        let is = |wanted: &Option<String>, has: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| has == Some(wanted))
+        };
+        is(&self.namespace, object.namespace.as_deref()) && is(&self.name, Some(&object.name))
+    }
+}
+
 /// A kind of Kubernetes objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectKind {

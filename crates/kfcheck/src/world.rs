@@ -205,6 +205,19 @@ impl Cx {
         try_join_all(facts.into_iter().map(|fact| self.get(fact))).await
     }
 
+    /// Begins to ask for what will be wanted in a while, so that it need not be waited for then.
+    pub fn begin<F: Fact>(&self, fact: F) {
+        let key = FactKey::of(&fact);
+        // Whoever wants the answer hears of the failure.
+        let _ = self.flight(fact, &key);
+    }
+
+    /// Whether somebody has asked for `fact` already.
+    pub fn is_asked<F: Fact>(&self, fact: &F) -> bool {
+        let world = self.world.upgrade();
+        world.is_some_and(|world| lock(&world.flights).contains_key(&FactKey::of(fact)))
+    }
+
     /// What a request goes through. It has gaps where the world could not be seen.
     pub async fn path(&self) -> Result<Arc<Path>, FactError> {
         self.get(Joined).await

@@ -29,8 +29,11 @@ impl Fact for HealthChecksInUse {
     type Value = Vec<CheckInUse>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<CheckInUse>, FactError> {
-        let path = cx.path().await?;
         let used = cx.get(BackendsInUse).await?;
+        for used in used.iter() {
+            cx.begin(BackendHealth::of(&used.backend));
+        }
+        let path = cx.path().await?;
         let mut all = Vec::new();
         if used.is_empty() {
             return Ok(all);

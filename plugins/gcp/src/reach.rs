@@ -7,8 +7,8 @@ use kfcheck::{Cx, Fact, FactError, Fault};
 use serde::Serialize;
 
 use crate::{
-    BackendInUse, BackendsInUse, EffectiveFirewalls, Firewalls, Guards, HealthCheck, HealthChecks,
-    Instance, Instances, Network, Networks, Subnetworks,
+    BackendInUse, BackendsInUse, EffectiveFirewalls, Firewalls, GceIngresses, Guards, HealthCheck,
+    HealthChecks, Instance, Instances, Network, Networks, Subnetworks,
     backends::{pods_of, port_on_pods},
     firewall::{Attempt, Decisive, judge, levels},
 };
@@ -49,11 +49,18 @@ impl Fact for ProbeReach {
     type Value = Vec<NetworkReach>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<NetworkReach>, FactError> {
-        let path = cx.path().await?;
+        if !cx.get(GceIngresses).await?.is_empty() {
+            cx.begin(Networks);
+        }
         let used = cx.get(BackendsInUse).await?;
         if used.is_empty() {
             return Ok(Vec::new());
         }
+        // The nodes of a cluster are in one network.
+        for network in cx.get(Instances).await?.iter().filter_map(Instance::network).take(1) {
+            cx.begin(EffectiveFirewalls { project: network.project, network: network.name });
+        }
+        let path = cx.path().await?;
         let checks = cx.get(HealthChecks).await?;
         let instances = cx.get(Instances).await?;
         let mut reach: BTreeMap<Network, NetworkReach> = BTreeMap::new();
