@@ -9,24 +9,11 @@ use std::{
     sync::LazyLock,
 };
 
-use kfcheck_tests::{root, scenarios};
+use kfcheck_tests::{program, root, scenarios};
 use serde_json::Value;
 
-/// The program, which is built beside the tests.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--workspace", "--bin", "kubectl-kfcheck"])
-        .current_dir(root())
-        .status()
-        .unwrap();
-    assert!(status.success());
-    // target/PROFILE/deps/THIS_TEST
-    let here = std::env::current_exe().unwrap();
-    here.parent().and_then(Path::parent).unwrap().join("kubectl-kfcheck")
-});
-
 fn kfcheck(args: &[&str]) -> Output {
-    Command::new(&*PROGRAM).args(args).current_dir(root()).output().unwrap()
+    Command::new(program()).args(args).current_dir(root()).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -177,7 +164,7 @@ fn explain_prints_the_page_and_help_has_examples() {
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
-    let mut child = Command::new(&*PROGRAM)
+    let mut child = Command::new(program())
         .args(["gcp", "--bundle", EXAMPLE, "-o", "json"])
         .current_dir(root())
         .stdout(Stdio::piped())

@@ -5,6 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
+    process::Command,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -245,6 +246,35 @@ impl Sky {
         };
         let is_given = web.as_array()?.iter().any(carries);
         is_given.then(|| IapToken("not-a-secret".to_owned()))
+    }
+
+    /// The arguments that lead the program here, and the environment that it needs.
+    pub fn lead(&self, program: &mut Command, kubernetes: &str, google: &str) {
+        let kubeconfig = self.access(kubernetes).kubeconfig.expect("it was just written");
+        let access = self.google_access(google);
+        let authority = self.folder.path().join("authority.pem");
+        std::fs::write(&authority, self.outside.ca_pem()).expect("a file");
+        let (tls, plain) = (self.outside.https_address(), self.outside.http_address());
+        program.env_clear().env("SSL_CERT_FILE", authority).env("HOME", self.folder.path());
+        program.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        program.arg("--kubeconfig").arg(kubeconfig).arg("--exec");
+        program.args(["--dns-server", &self.outside.dns_address().to_string()]);
+        program.arg("--connect-to").arg(format!("{tls},{plain}"));
+        for (api, url) in &access.endpoints {
+            program.arg("--endpoint").arg(format!("{api}={url}"));
+        }
+        let said = [
+            ("--project", access.project),
+            ("--location", access.location),
+            ("--cluster", access.cluster),
+            ("--network-project", access.network_project),
+            ("--iap-token", access.iap_token.map(|IapToken(token)| token)),
+        ];
+        for (flag, value) in said {
+            value.iter().for_each(|value| {
+                program.args([flag, value]);
+            });
+        }
     }
 
     fn time(&self) -> Option<kfcheck_gcp::Timestamp> {

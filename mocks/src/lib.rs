@@ -13,4 +13,4 @@ pub use google::{Documents, GoogleMock};
 pub use kubernetes::{Kind, KubernetesMock};
 pub use outside::{Outside, OutsideMock};
 pub use served::Served;
-pub use server::{Call, Server};
+pub use server::{Call, Headers, Server};

@@ -19,6 +19,9 @@ pub struct Call {
     pub status: u16,
 }
 
+/// The headers of one call, names in lower case.
+pub type Headers = Vec<(String, String)>;
+
 /// A server on a port of the loopback interface that ends when it is dropped.
 pub struct Server {
     address: SocketAddr,
@@ -30,6 +33,7 @@ pub struct Server {
 #[derive(Default)]
 pub(crate) struct Seen {
     calls: Mutex<Vec<Call>>,
+    headers: Mutex<Vec<Headers>>,
     unknown: Mutex<Vec<String>>,
 }
 
@@ -54,6 +58,10 @@ impl Server {
         let service = move |request: Request<Body>| {
             let noted = Arc::clone(&noted);
             let (method, uri) = (request.method().to_string(), request.uri().clone());
+            let headers = request.headers().iter();
+            let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+            let headers = headers.map(|(name, value)| (name.to_string(), text(value))).collect();
+            lock(&noted.headers).push(headers);
             let answer = answer(request);
             async move {
                 let response = answer.await;
@@ -85,6 +93,11 @@ impl Server {
     /// The calls so far, in the order of their answers.
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.seen.calls).clone()
+    }
+
+    /// The headers of the calls so far.
+    pub fn headers(&self) -> Vec<Headers> {
+        lock(&self.seen.headers).clone()
     }
 
     /// What was asked that a real server would not know: a test fails if there is any.
