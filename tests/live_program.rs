@@ -12,6 +12,7 @@ use std::{
 
 use kfcheck_mocks::{Fault, FaultProxy, Times};
 use kfcheck_tests::{Sky, program, root};
+use serde_json::Value;
 
 async fn healthy() -> Sky {
     Sky::over(&scenario("gcp-healthy-negs").join("bundle")).await
@@ -59,7 +60,11 @@ async fn kubectl_runs_it_as_a_plugin() {
     command.env("PATH", path);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = stdout(&output);
-    assert!(said.starts_with("kubeflow.example.com: nothing broken found."), "{said}{}", stderr(&output));
+    assert!(
+        said.starts_with("kubeflow.example.com: nothing broken found."),
+        "{said}{}",
+        stderr(&output)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +91,10 @@ async fn what_is_collected_gives_the_same_cause_and_holds_no_secret() {
             let shown = path.display().to_string();
             let output = run(&sky, &["collect", "gcp"], &["-o", &shown]).await;
             let said = stderr(&output);
-            assert!(said.contains(&format!("kubectl kfcheck gcp --bundle {shown} inspects it")), "{said}");
+            assert!(
+                said.contains(&format!("kubectl kfcheck gcp --bundle {shown} inspects it")),
+                "{said}"
+            );
             let again = Command::new(program()).args(["gcp", "--bundle", &shown]).output().unwrap();
             let cause = |text: &str| {
                 let from = text.find("ROOT CAUSE").unwrap();
@@ -142,7 +150,8 @@ async fn without_probes_nothing_is_dialled_and_what_they_show_is_not_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_prints_what_is_known_within_a_second() {
     let sky = healthy().await;
-    let google = FaultProxy::before(&sky.google.url()).fault("/aggregated", Times::Always, Fault::Hang);
+    let google =
+        FaultProxy::before(&sky.google.url()).fault("/aggregated", Times::Always, Fault::Hang);
     let google = google.start().await.unwrap();
     let mut command = Command::new(program());
     command.args(["gcp", "-v"]);
@@ -191,7 +200,17 @@ async fn a_credential_plugin_is_run_without_standard_input_and_acts_as_somebody_
     let file = folder.path().join("config");
     fs::write(&file, kubeconfig.to_string()).unwrap();
     let mut command = Command::new(program());
-    command.args(["gcp", "--context", "prod", "--as", "jane", "--as-group", "ops", "--as-uid", "7"]);
+    command.args([
+        "gcp",
+        "--context",
+        "prod",
+        "--as",
+        "jane",
+        "--as-group",
+        "ops",
+        "--as-uid",
+        "7",
+    ]);
     command.arg("--no-probes").env_clear().env("PATH", env!("PATH"));
     // A file of the list that isn't there is no error, for kubectl either.
     command.env("KUBECONFIG", format!("/no/such/file:{}", file.display()));
@@ -214,4 +233,85 @@ async fn a_credential_plugin_is_run_without_standard_input_and_acts_as_somebody_
     assert!(!headers.is_empty() && has("authorization", "Bearer tok"), "{headers:?}");
     assert!(has("impersonate-user", "jane") && has("impersonate-group", "ops"), "{headers:?}");
     assert!(has("impersonate-uid", "7"), "{headers:?}");
+}
+
+/// Answers what the script asks `gcloud` with what a bundle holds.
+const GCLOUD: &str = r#"#!/bin/sh
+list() { cat "$BUNDLE/gcp/$1.json"; }
+entry() { jq -e --arg name "$2" '.[$name]' "$BUNDLE/gcp/compute/$1.json"; }
+case "$*" in
+  *"--project ml-host"*list*) echo '[]' ;;
+  "compute addresses list"*) list compute/addresses ;;
+  "compute backend-services list"*) list compute/backendServices ;;
+  "compute backend-services get-health"*) entry backendServiceHealth "$4" ;;
+  "compute firewall-rules list"*) list compute/firewalls ;;
+  "compute forwarding-rules list"*) list compute/forwardingRules ;;
+  "compute health-checks list"*) list compute/healthChecks ;;
+  "compute instances list"*) list compute/instances ;;
+  "compute network-endpoint-groups list-network-endpoints"*) entry networkEndpoints "$4" ;;
+  "compute network-endpoint-groups list"*) list compute/networkEndpointGroups ;;
+  "compute networks get-effective-firewalls"*) entry effectiveFirewalls "$4" ;;
+  "compute networks list"*) list compute/networks ;;
+  "compute networks subnets list"*) list compute/subnetworks ;;
+  "compute project-info describe"*) list compute/project ;;
+  "compute regions list"*) list compute/regions ;;
+  "compute ssl-certificates list"*) list compute/sslCertificates ;;
+  "compute target-http-proxies list"*) list compute/targetHttpProxies ;;
+  "compute target-https-proxies list"*) list compute/targetHttpsProxies ;;
+  "compute url-maps list"*) list compute/urlMaps ;;
+  "container clusters list"*) list container/clusters ;;
+  "logging read"*) echo "ERROR: PERMISSION_DENIED: Permission denied" >&2; exit 1 ;;
+  *) echo "gcloud $*: nobody should ask this" >&2; exit 9 ;;
+esac
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_writes_a_bundle_with_the_same_cause_and_no_secret() {
+    for name in ["gcp-healthy-shared-vpc", "gcp-oauth-secret-missing", "gcp-neg-out-of-sync"] {
+        let bundle = scenario(name).join("bundle");
+        let sky = Sky::over(&bundle).await;
+        let place = tempfile::tempdir().unwrap();
+        let tools = place.path().join("tools");
+        fs::create_dir(&tools).unwrap();
+        fs::write(tools.join("gcloud"), GCLOUD).unwrap();
+        let chmod = Command::new("chmod").arg("+x").arg(tools.join("gcloud")).status();
+        assert!(chmod.unwrap().success());
+
+        let args = ["collect", "gcp", "--script", "--no-probes", "--project", "ml-prod"];
+        let script = Command::new(program()).args(args).output().unwrap();
+        assert!(script.status.success(), "{}", stderr(&script));
+        let file = place.path().join("collect.sh");
+        fs::write(&file, &script.stdout).unwrap();
+        let kubeconfig = sky.access(&sky.kubernetes.url()).kubeconfig.unwrap();
+        let out = place.path().join("evidence");
+        let mut sh = Command::new("sh");
+        sh.arg(&file).arg(&out).env("KUBECONFIG", kubeconfig).env("BUNDLE", bundle.join(""));
+        sh.env("PATH", format!("{}:{}", tools.display(), env!("PATH"))).env("HOME", place.path());
+        let ran = tokio::task::spawn_blocking(move || sh.output().unwrap()).await.unwrap();
+        let told = stderr(&ran);
+        assert!(ran.status.success(), "{name}: {told}");
+        assert!(!told.contains("nobody should ask this"), "{name}: {told}");
+        assert!(told.contains("not collected: gcp/logging/entries"), "{name}: {told}");
+
+        // The deployment is as it was when it was recorded.
+        let file = out.join("bundle.yaml");
+        let mut manifest: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let recorded = fs::read_to_string(bundle.join("bundle.yaml")).unwrap();
+        let recorded: Value = serde_saphyr::from_str(&recorded).unwrap();
+        assert!(manifest["collectedAt"].is_string(), "{manifest}");
+        manifest["collectedAt"] = recorded["collectedAt"].clone();
+        fs::write(&file, manifest.to_string()).unwrap();
+        let shown = out.display().to_string();
+        let again = Command::new(program()).args(["gcp", "--bundle", &shown]).output().unwrap();
+        let said = stdout(&again);
+        let written = fs::read_to_string(scenario(name).join("report.txt")).unwrap();
+        let causes = |text: &str| {
+            let lines = text.lines().skip_while(|line| !line.starts_with("ROOT CAUSE"));
+            lines.take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(causes(&said), causes(&written), "{name}: {said}\n{told}");
+        let all = all_texts(&out);
+        assert!(all.contains("KHJlZGFjdGVkKQ==") || !all.contains("kubeflow-oauth\""), "{name}");
+        assert!(!all.contains("managedFields") && !all.contains("\"env\""), "{name}");
+    }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{Deployment, Pod, resource, within};
 
 /// Where Kubeflow and what it stands on usually run.
-const NAMESPACES: [&str; 8] = [
+pub const NAMESPACES: [&str; 8] = [
     "auth",
     "cert-manager",
     "istio-system",

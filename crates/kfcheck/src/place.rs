@@ -63,6 +63,23 @@ impl Selection {
     }
 }
 
+impl<V> Place<V> {
+    /// The command that prints the answer.
+    pub fn command(&self) -> &str {
+        &self.spot.command
+    }
+
+    /// The file that `collect` writes it to.
+    pub fn file_name(&self) -> String {
+        self.spot.file_name()
+    }
+
+    /// The place in words, as `errors` in `bundle.yaml` spells it.
+    pub fn address(&self) -> String {
+        self.spot.address()
+    }
+}
+
 /// A kind of Kubernetes objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectKind {

@@ -101,6 +101,19 @@ pub struct Collect {
     pub live: LiveArgs,
 }
 
+impl Collect {
+    /// What the script is to look at.
+    #[cfg(feature = "gcp")]
+    pub(crate) fn script_options(&self) -> kfcheck_gcp::ScriptOptions {
+        kfcheck_gcp::ScriptOptions {
+            context: self.live.context.clone(),
+            namespace: self.entrance.namespace.clone(),
+            google: self.live.google(),
+            probes: !self.live.no_probes,
+        }
+    }
+}
+
 /// Whatever may be said to a command that comes later.
 #[derive(Debug, clap::Args)]
 pub struct Later {

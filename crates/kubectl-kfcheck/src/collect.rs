@@ -9,10 +9,16 @@ use crate::{
     Provider,
     args::Collect,
     inspect::{TOOL, ask},
+    print,
 };
 
 /// Inspects, and writes down what was seen instead of what is wrong.
 pub(crate) async fn run(args: &Collect, provider: &Provider) -> Result<u8, String> {
+    #[cfg(feature = "gcp")]
+    if args.script {
+        print(&kfcheck_gcp::script(&args.script_options()))?;
+        return Ok(0);
+    }
     refuse_to_mix(&args.output)?;
     let runner = Runner::default();
     let asked =

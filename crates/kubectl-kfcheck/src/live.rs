@@ -128,7 +128,7 @@ impl LiveArgs {
     }
 
     #[cfg(feature = "gcp")]
-    fn google(&self) -> kfcheck_gcp::GoogleAccess {
+    pub(crate) fn google(&self) -> kfcheck_gcp::GoogleAccess {
         let google = &self.google;
         kfcheck_gcp::GoogleAccess {
             project: google.project.clone(),
