@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
-use kfcheck::{Bundle, Report, Runner, World};
+use kfcheck::{Bundle, Report, Runner, Status, World};
+use kfcheck_mocks::{KubernetesMock, Served};
 use kfcheck_report::{Style, text};
-use kfcheck_tests::{Sky, checks, completed, replay, scenarios};
+use kfcheck_tests::{Sky, checks, completed, replay, root, scenarios};
 use serde_json::{Value, json};
 
 const VERBOSE: Style = Style { verbose: true, colour: false };
@@ -116,5 +120,63 @@ async fn every_scenario_reports_live_what_its_bundle_reports() {
         for file in collected.keys().chain(served.keys()) {
             assert_eq!(collected.get(file), served.get(file), "{name}: {file}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_expire_and_old_servers_give_the_same_report() {
+    let folder = root().join("tests/scenarios/gcp-healthy-negs");
+    let expected = fs::read_to_string(folder.join("report.txt")).unwrap();
+    let bundle = || Bundle::open(&folder.join("bundle")).unwrap();
+    let small = Sky::of(bundle(), |mock| mock.page_size(1).expiring(3)).await;
+    assert_eq!(text(&run(&small.world()).await, VERBOSE), expected);
+    assert!(small.kubernetes.calls().iter().any(|call| call.status == 410));
+    assert!(small.unknown().is_empty(), "{:#?}", small.unknown());
+
+    let old = Sky::of(bundle(), KubernetesMock::without_aggregated_discovery).await;
+    assert_eq!(text(&run(&old.world()).await, VERBOSE), expected);
+    assert!(old.kubernetes.calls().iter().any(|call| call.path == "/apis/networking.k8s.io/v1"));
+    assert!(old.unknown().is_empty(), "{:#?}", old.unknown());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_list_is_asked_for_once() {
+    for shape in ["instance-groups", "negs", "shared-vpc"] {
+        let bundle = root().join(format!("tests/scenarios/gcp-healthy-{shape}/bundle"));
+        let sky = Sky::over(&bundle).await;
+        run(&sky.world()).await;
+        let mut seen = BTreeSet::new();
+        for call in [sky.kubernetes.calls(), sky.google.calls()].concat() {
+            // The groups of a backend service are asked about one by one, by their names.
+            let by_body = call.path.ends_with("/getHealth");
+            let new = seen.insert((call.method, call.path.clone(), call.query));
+            assert!(new || by_body, "{shape}: {} twice", call.path);
+        }
+        let lists = seen.iter().filter(|(_, path, _)| path.ends_with("/gateways"));
+        assert_eq!(lists.count(), 1, "{shape}: a namespace's gateways are among all of them");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_does_not_answer_is_unknown_and_the_others_are_judged() {
+    let folder = root().join("tests/scenarios/gcp-healthy-negs/bundle");
+    for (region, ours) in [("us-central1", true), ("europe-west4", false)] {
+        let served = Served::open(&folder).unwrap();
+        let mut manifest = served.manifest();
+        let place = format!("gcp/compute/healthChecks#regions/{region}");
+        manifest["errors"][place] = json!({ "unreachable": "down" });
+        let bundle = Bundle::open(&folder).unwrap().with("bundle.yaml", manifest);
+        let sky = Sky::of(bundle, |mock| mock).await;
+        let live = sky.world();
+        let report = run(&live).await;
+        assert_eq!(report.is_complete(), !ours, "{region}");
+        let is = |result: &&kfcheck::CheckResult| result.id == "gcp-health-check-config";
+        let judged = report.results.iter().find(is).unwrap();
+        assert_eq!(judged.status, Status::Pass, "{region}: the global ones answer");
+        let says = text(&report, VERBOSE);
+        assert_eq!(says.contains("Google's regions/us-central1 did not answer"), ours, "{says}");
+
+        let again = run(&replay(live.bundle())).await;
+        assert_eq!(text(&again, VERBOSE), says, "{region}, collected");
     }
 }

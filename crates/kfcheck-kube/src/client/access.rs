@@ -113,7 +113,7 @@ impl Access {
         // kubeconfig names is used whatever the environment says (client-go, `getConfig`).
         config.proxy_url = match proxy {
             Some(url) => Some(url.parse().map_err(|_| wrong(format!("{url} is no proxy")))?),
-            None => proxy_of_environment(&config.cluster_url),
+            None => proxy_of_environment(&config.cluster_url, |name| env::var(name).ok()),
         };
         Ok((config, Chosen { context, cluster: flag, ..Chosen::default() }))
     }
@@ -153,7 +153,10 @@ fn nothing_there() -> Fault {
 
 /// The proxy that `HTTPS_PROXY` or `HTTP_PROXY` names and `NO_PROXY` doesn't rule out. Loopback
 /// addresses are never asked through one (Go, `net/http` `ProxyFromEnvironment`).
-fn proxy_of_environment(url: &http::Uri) -> Option<http::Uri> {
+fn proxy_of_environment(
+    url: &http::Uri,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<http::Uri> {
     let host = url.host()?.trim_matches(['[', ']']);
     let is_loopback = host
         .parse::<std::net::IpAddr>()
@@ -161,11 +164,37 @@ fn proxy_of_environment(url: &http::Uri) -> Option<http::Uri> {
     if is_loopback {
         return None;
     }
-    let said = |names: [&str; 2]| names.iter().find_map(|name| env::var(name).ok());
+    let said = |names: [&str; 2]| names.iter().find_map(|name| variable(name)).unwrap_or_default();
     let matcher = Matcher::builder()
-        .https(said(["HTTPS_PROXY", "https_proxy"]).unwrap_or_default())
-        .http(said(["HTTP_PROXY", "http_proxy"]).unwrap_or_default())
-        .no(said(["NO_PROXY", "no_proxy"]).unwrap_or_default())
+        .https(said(["HTTPS_PROXY", "https_proxy"]))
+        .http(said(["HTTP_PROXY", "http_proxy"]))
+        .no(said(["NO_PROXY", "no_proxy"]))
         .build();
     Some(matcher.intercept(url)?.uri().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::proxy_of_environment;
+
+    #[test]
+    fn a_proxy_is_used_unless_the_cluster_is_among_the_exceptions_or_on_this_machine() {
+        let variable = |name: &str| match name {
+            "HTTPS_PROXY" => Some("http://proxy.corp:3128".to_owned()),
+            "NO_PROXY" => Some(".corp,10.0.0.0/8".to_owned()),
+            _ => None,
+        };
+        for (url, is_used) in [
+            ("https://34.1.2.3", true),
+            ("https://k8s.corp:6443", false),
+            ("https://10.1.2.3", false),
+            ("https://127.0.0.1:6443", false),
+            ("https://localhost:6443", false),
+            ("https://[::1]:6443", false),
+            ("http://34.1.2.3", false),
+        ] {
+            let proxy = proxy_of_environment(&url.parse().unwrap(), variable);
+            assert_eq!(proxy.is_some(), is_used, "{url}");
+        }
+    }
 }

@@ -23,6 +23,8 @@ use access::Way;
 
 use crate::Chosen;
 
+/// How long a credential plugin may take.
+const PLUGIN: Duration = Duration::from_secs(15);
 /// How often a call is made before its failure is believed.
 const TRIES: u32 = 4;
 /// How long it is waited before the second one; each further one twice as long.
@@ -86,7 +88,14 @@ impl KubeClient {
     async fn connect(&self) -> Result<Arc<Connection>, Fault> {
         let Way { config, chosen, timeout } = self.access.way().await?;
         // A credential plugin runs meanwhile.
-        let client = tokio::task::spawn_blocking(move || kube::Client::try_from(config)).await;
+        let client = tokio::task::spawn_blocking(move || kube::Client::try_from(config));
+        let client = tokio::time::timeout(PLUGIN, client).await.map_err(|_| {
+            let says = format!(
+                "the credential plugin of the kubeconfig gave none within {PLUGIN:?}; `kubectl \
+                 config view --minify` shows its command, which may wait for somebody to log in"
+            );
+            Fault::Unreachable(says)
+        })?;
         let client = client.map_err(|_| Fault::Bug("the client panicked".to_owned()))?;
         let client = client.map_err(|error| no_credentials(&error))?;
         Ok(Arc::new(Connection { client, chosen, timeout }))
