@@ -5,7 +5,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{Aspect, FactError, path::Edge};
+use crate::{Aspect, FactError, Fault, path::Edge};
 
 /// Names one thing in the world, across all layers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -221,17 +221,26 @@ impl Findings {
     }
 
     /// The answer, or a note that without it nothing is known about `subject`; the others go on.
+    /// Where there is no such thing here, nothing is missing.
     pub fn known<T>(
         &mut self,
         subject: impl Into<Resource>,
         answer: Result<T, FactError>,
     ) -> Option<T> {
-        answer.map_err(|error| self.unknown.push((Some(subject.into()), error))).ok()
+        let missing = |error: &FactError| !matches!(error.fault, Fault::Absent(_));
+        match answer {
+            Ok(answer) => return Some(answer),
+            Err(error) if missing(&error) => self.unknown.push((Some(subject.into()), error)),
+            Err(_absent) => (),
+        }
+        None
     }
 
     /// Something that had to be known is not; what is known is judged all the same.
     pub fn unseen(&mut self, error: FactError) {
-        self.unknown.push((None, error));
+        if !matches!(error.fault, Fault::Absent(_)) {
+            self.unknown.push((None, error));
+        }
     }
 
     /// There is nothing here to check, and why.

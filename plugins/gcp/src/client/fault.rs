@@ -48,7 +48,6 @@ pub(crate) fn fault(error: &Error, api: &str, project: &str, permission: &str) -
             "project {project} does not exist, or the credentials can't see it; name another one \
              with --project"
         )),
-        Some(404) => Fault::Absent(says),
         Some(status) => unreachable(format!("{api}.googleapis.com answered {status}: {says}")),
         None if error.is_deserialization() => {
             Fault::Malformed { file: format!("the answer of {api}.googleapis.com"), detail: says }

@@ -235,7 +235,7 @@ impl Fact for BackendHealth {
         };
         let Some(backend) = services.iter().find(is_it) else {
             let says = format!("backend service {} is not there", self.service);
-            return Err(Fault::Absent(says).into());
+            return Err(Fault::Unreachable(says).into());
         };
         let asked = backend.backends.iter().map(|Backend { group }| async move {
             let status = self.of_group(cx, backend.self_link.project(), group).await?;

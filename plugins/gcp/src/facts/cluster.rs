@@ -237,8 +237,15 @@ impl Fact for OurCluster {
         match (found.next(), found.next()) {
             (Some(cluster), None) => Ok(cluster.clone()),
             (None, _) => {
-                let name = scope.cluster.as_deref().unwrap_or("the cluster");
-                Err(Fault::Absent(format!("{name} is not in project {}", scope.project)).into())
+                let Location { project, location, cluster, .. } = &*scope;
+                let name = cluster.as_deref().unwrap_or("the cluster");
+                let at = location.iter().map(|location| format!(" at {location}"));
+                let at = at.collect::<String>();
+                let says = format!(
+                    "{name}{at} is not among the clusters of project {project}; say where it is \
+                     with --project, --location and --cluster"
+                );
+                Err(Fault::Unreachable(says).into())
             }
             (Some(_), Some(_)) => {
                 let detail = format!(
