@@ -4,9 +4,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::LazyLock,
 };
 
 use kfcheck_tests::{program, root, scenarios};
@@ -191,7 +189,7 @@ fn what_was_left_out_of_an_archive_is_named_and_not_everything_was_seen() {
 
 #[test]
 fn kubectl_finds_and_runs_it_as_a_plugin() {
-    let folder = PROGRAM.parent().unwrap();
+    let folder = program().parent().unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let run = |args: &[&str]| {
         let mut kubectl = Command::new("kubectl");

@@ -1,5 +1,7 @@
 //! What a live run costs: calls, the longest chain of them, and time when every call is slow.
 
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, reason = "it prints figures")]
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -143,7 +145,9 @@ async fn measure(name: &str, bundle: &Path) {
         chain.len(),
         millis(slow.took) / bound,
     );
-    chain.iter().for_each(|what| println!("    then {what}"));
+    for what in chain {
+        println!("    then {what}");
+    }
 }
 
 fn millis(duration: Duration) -> f64 {

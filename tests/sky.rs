@@ -271,9 +271,9 @@ impl Sky {
             ("--iap-token", access.iap_token.map(|IapToken(token)| token)),
         ];
         for (flag, value) in said {
-            value.iter().for_each(|value| {
-                program.args([flag, value]);
-            });
+            if let Some(value) = value {
+                program.args([flag, &value]);
+            }
         }
     }
 

@@ -196,10 +196,8 @@ fn answer(name: &str, kind: &str, lookup: &Result<Lookup, NetError>) -> DnsAnswe
         })
         .collect();
     answers.sort();
-    match answers.is_empty() {
-        true => DnsAnswer { name, kind, answers: None, error: Some("NODATA".to_owned()) },
-        false => DnsAnswer { name, kind, answers: Some(answers), error: None },
-    }
+    let error = answers.is_empty().then(|| "NODATA".to_owned());
+    DnsAnswer { name, kind, answers: Some(answers).filter(|all| !all.is_empty()), error }
 }
 
 /// Why there are no records, in the words of name servers.

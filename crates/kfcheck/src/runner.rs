@@ -44,7 +44,9 @@ impl Runner {
     pub async fn run(&self, world: &World, checks: &[&'static dyn Check]) -> Report {
         let cx = world.cx("report");
         let at = cx.get(Now).await;
-        checks.iter().for_each(|_| world.count_running(true));
+        for _ in checks {
+            world.count_running(true);
+        }
         let running = stream::iter(checks).map(|check| self.run_one(world, *check));
         let results = running.buffered(self.jobs).collect().await;
         let refused = world.refused().iter().map(|name| {
@@ -60,7 +62,9 @@ impl Runner {
             [] => path,
             missing => {
                 let mut path = (*path).clone();
-                missing.iter().for_each(|error| path.gap(error.clone()));
+                for error in missing {
+                    path.gap(error.clone());
+                }
                 Arc::new(path)
             }
         };

@@ -168,7 +168,9 @@ impl World {
         for (key, parts) in lock(&self.inner.missing).iter() {
             let flights = lock(&self.inner.flights);
             let Some((_, Some((spot, _)))) = flights.get(key) else { continue };
-            parts.iter().for_each(|(part, fault)| bundle.put_missing(spot, part, fault));
+            for (part, fault) in parts {
+                bundle.put_missing(spot, part, fault);
+            }
         }
         bundle
     }

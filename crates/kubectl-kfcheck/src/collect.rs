@@ -41,7 +41,9 @@ pub(crate) async fn run(args: &Collect, provider: &Provider) -> Result<u8, Strin
         unseen.iter().filter(|(error, _)| !matches!(error.fault, Fault::Absent(_))).collect();
     if !silent.is_empty() {
         says += "Not seen:\n";
-        silent.iter().for_each(|(error, _)| says += &format!("  {}\n", error.fault));
+        for (error, _) in &silent {
+            says += &format!("  {}\n", error.fault);
+        }
     }
     // Standard output stays free, as the bundle is what was asked for.
     let _ = io::stderr().write_all(says.as_bytes());

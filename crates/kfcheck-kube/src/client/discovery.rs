@@ -22,7 +22,14 @@ pub(crate) struct Discovery;
 /// The versions of every group, in the server's order of preference, each with the plurals of its
 /// kinds where the server says them along.
 #[derive(Debug, Default)]
-pub(crate) struct Groups(BTreeMap<String, Vec<(String, Option<Vec<String>>)>>);
+pub(crate) struct Groups(BTreeMap<String, Vec<Served>>);
+
+/// One version of a group.
+#[derive(Debug)]
+struct Served {
+    version: String,
+    plurals: Option<Vec<String>>,
+}
 
 /// The kinds of one version of a group, for servers that list each on its own.
 #[derive(Clone, Serialize)]
@@ -107,7 +114,9 @@ impl Groups {
         for Group { metadata, name, versions } in wire.items.into_iter().chain(wire.groups) {
             let plurals = |all: Vec<Resource>| all.into_iter().map(Resource::plural).collect();
             let versions = versions.into_iter();
-            let versions = versions.map(|v| (v.version, v.resources.map(plurals))).collect();
+            let versions = versions
+                .map(|v| Served { version: v.version, plurals: v.resources.map(plurals) })
+                .collect();
             let name = if name.is_empty() { metadata.name } else { name };
             self.0.insert(name, versions);
         }
@@ -149,18 +158,16 @@ pub(crate) async fn installed(
         if group.is_empty() {
             return Ok((connection, "/api/v1".to_owned()));
         }
-        for (version, plurals) in groups.0.get(*group).into_iter().flatten() {
+        for Served { version, plurals } in groups.0.get(*group).into_iter().flatten() {
             let group_version = format!("{group}/{version}");
-            let is_there = match plurals {
-                Some(plurals) => plurals.iter().any(|plural| plural == kind.plural),
-                None => {
-                    let asked = Resources { group_version: group_version.clone() };
-                    match cx.get(asked).await {
-                        Ok(plurals) => plurals.iter().any(|plural| plural == kind.plural),
-                        // The version is on its way out, or its server is down: the next may do.
-                        Err(FactError { fault: Fault::Absent(_), .. }) => false,
-                        Err(error) => return Err(error),
-                    }
+            let is_there = if let Some(plurals) = plurals {
+                plurals.iter().any(|plural| plural == kind.plural)
+            } else {
+                match cx.get(Resources { group_version: group_version.clone() }).await {
+                    Ok(plurals) => plurals.iter().any(|plural| plural == kind.plural),
+                    // The version is on its way out: the next may do.
+                    Err(FactError { fault: Fault::Absent(_), .. }) => false,
+                    Err(error) => return Err(error),
                 }
             };
             if is_there {

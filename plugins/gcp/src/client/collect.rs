@@ -20,7 +20,7 @@ pub(crate) fn location(unreachable: &str) -> &str {
 
 /// Whether a location says that it could not be asked. From version 2026-09-01 of the API on, the
 /// others answer all the same (google-cloud-go, release notes of `compute`).
-pub(crate) fn is_unreachable<W: Serialize>(warning: &Option<W>) -> bool {
+pub(crate) fn is_unreachable<W: Serialize>(warning: Option<&W>) -> bool {
     let warning = serde_json::to_value(warning).unwrap_or_default();
     warning["code"] == "UNREACHABLE"
 }
@@ -44,7 +44,7 @@ macro_rules! aggregated {
             };
             let page = $cx.call(what.clone(), asked).await?;
             for (scope, scoped) in page.items {
-                if $crate::client::is_unreachable(&scoped.warning) {
+                if $crate::client::is_unreachable(scoped.warning.as_ref()) {
                     missing.push(scope);
                 }
                 for item in scoped.$field {

@@ -25,7 +25,7 @@ impl fmt::Debug for IapToken {
     }
 }
 
-pub(super) async fn find(access: &GoogleAccess) -> Result<Credentials, Fault> {
+pub(super) fn find(access: &GoogleAccess) -> Result<Credentials, Fault> {
     let failed = |error: google_cloud_auth::build_errors::Error| no_credentials(&error.to_string());
     let quota = access.quota_project.as_ref();
     let Some(account) = &access.impersonate else {

@@ -89,7 +89,7 @@ impl Google {
     }
 
     async fn credentials(&self) -> Result<Credentials, Fault> {
-        let found = self.credentials.get_or_init(|| credentials::find(&self.access)).await;
+        let found = self.credentials.get_or_init(async || credentials::find(&self.access)).await;
         found.clone()
     }
 
@@ -101,6 +101,7 @@ impl Google {
 }
 
 /// Why a client could not be made.
+#[expect(clippy::needless_pass_by_value, reason = "map_err asks like that")]
 pub(crate) fn unusable(error: google_cloud_gax::client_builder::Error) -> Fault {
     Fault::Unreachable(format!("Google's client library can't be set up: {error}"))
 }
