@@ -1,4 +1,5 @@
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Place, Resource};
+use kfcheck_kube::null_is_empty;
 use serde::{Deserialize, Serialize};
 
 use super::{Link, compute, named};
@@ -273,7 +274,8 @@ pub struct Instance {
     pub self_link: Link,
     tags: Tags,
     service_accounts: Vec<ServiceAccount>,
-    network_interfaces: Vec<Interface>,
+    /// Its links to networks; the first is the one that nodes use.
+    pub network_interfaces: Vec<Interface>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -288,10 +290,30 @@ struct ServiceAccount {
     email: String,
 }
 
+/// A machine's link to a network.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Interface {
+    /// The network.
+    pub network: Link,
+    /// The part of it.
+    #[serde(skip_serializing_if = "Link::is_empty")]
+    pub subnetwork: Link,
+    /// The address there.
+    #[serde(rename = "networkIP", skip_serializing_if = "String::is_empty")]
+    pub network_ip: String,
+    /// Addresses on the internet; none: it has none of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_configs: Option<Vec<AccessConfig>>,
+}
+
+/// An address on the internet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Interface {
-    network: Link,
+pub struct AccessConfig {
+    /// The address.
+    #[serde(rename = "natIP", skip_serializing_if = "Option::is_none")]
+    pub nat_ip: Option<String>,
 }
 
 impl Instance {
@@ -348,6 +370,16 @@ compute! {
     Subnetworks, "subnetworks", "networks subnets" => Subnetwork, OurProjects, aggregated Subnetworks.subnetworks
 }
 
+/// A range of addresses beside a subnetwork's own.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecondaryRange {
+    /// Its name.
+    pub range_name: String,
+    /// Its addresses.
+    pub ip_cidr_range: String,
+}
+
 /// One part of a network.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -358,8 +390,17 @@ pub struct Subnetwork {
     pub network: Link,
     /// Where it is.
     pub region: Link,
+    /// Itself.
+    #[serde(skip_serializing_if = "Link::is_empty")]
+    pub self_link: Link,
     /// Its addresses.
     pub ip_cidr_range: String,
+    /// Ranges beside its own: of pods and Services.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub secondary_ip_ranges: Vec<SecondaryRange>,
+    /// Whether machines without an address on the internet reach Google's APIs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip_google_access: Option<bool>,
     /// `PRIVATE`, `REGIONAL_MANAGED_PROXY`, …
     pub purpose: String,
 }

@@ -1,5 +1,6 @@
 use ipnet::IpNet;
 use kfcheck::{Cx, Fact, FactError, Place, wire};
+use kfcheck_kube::null_is_empty;
 use serde::{Deserialize, Serialize};
 
 use super::{Link, OurProject, compute, named};
@@ -35,6 +36,12 @@ pub struct Firewall {
     pub source_tags: Vec<String>,
     /// From machines with these service accounts.
     pub source_service_accounts: Vec<String>,
+    /// To where, of what goes out; nothing at all means to anywhere.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub destination_ranges: Vec<Range>,
+    /// Whether it logs what it decides on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_config: Option<super::LogConfig>,
     /// To machines with these tags.
     pub target_tags: Vec<String>,
     /// To machines with these service accounts.
@@ -157,6 +164,9 @@ pub struct SecureTag {
 pub struct PolicyMatch {
     /// From where.
     pub src_ip_ranges: Vec<Range>,
+    /// To where.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dest_ip_ranges: Vec<Range>,
     /// Which protocols and ports.
     pub layer4_configs: Vec<Layer4>,
     /// By secure tags, names, regions, threat lists or address groups, which aren't modelled.

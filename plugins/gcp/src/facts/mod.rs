@@ -8,12 +8,13 @@ mod iap;
 mod link;
 mod log;
 mod neg;
+mod network;
 mod objects;
 mod quota;
 
 pub use self::{
     backend::*, cluster::*, firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*,
-    objects::*, quota::*,
+    network::*, objects::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
