@@ -2,6 +2,7 @@
 
 mod backend;
 mod cluster;
+mod cluster_config;
 mod firewall;
 mod frontend;
 mod iap;
@@ -11,10 +12,11 @@ mod neg;
 mod network;
 mod objects;
 mod quota;
+mod wire;
 
 pub use self::{
-    backend::*, cluster::*, firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*,
-    network::*, objects::*, quota::*,
+    backend::*, cluster::*, cluster_config::*, firewall::*, frontend::*, iap::*, link::Link,
+    log::*, neg::*, network::*, objects::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
