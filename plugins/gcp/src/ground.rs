@@ -53,10 +53,9 @@ impl Fact for ClusterGround {
         let part = part.unwrap_or(&cluster.network_config.subnetwork);
         let subnetworks = cx.get(Subnetworks).await?;
         let subnetwork = subnetworks.iter().find(|s| s.self_link.same(part)).cloned();
-        let region = part.after("regions").map_or_else(
-            || region_of(&cluster.location).to_owned(),
-            ToOwned::to_owned,
-        );
+        let region = part
+            .after("regions")
+            .map_or_else(|| region_of(&cluster.location).to_owned(), ToOwned::to_owned);
         let is_private = cluster.has_private_nodes() || has_no_address(&nodes);
         Ok(Ground { cluster, network, region, subnetwork, nodes, is_private })
     }
@@ -91,10 +90,8 @@ impl Ground {
         let policy = self.cluster.ip_allocation_policy.as_ref()?;
         let ranges = self.subnetwork.iter().flat_map(|part| &part.secondary_ip_ranges);
         let named = policy.cluster_secondary_range_name.as_deref();
-        let pods = policy
-            .cluster_ipv4_cidr_block
-            .as_deref()
-            .or(self.cluster.cluster_ipv4_cidr.as_deref());
+        let pods =
+            policy.cluster_ipv4_cidr_block.as_deref().or(self.cluster.cluster_ipv4_cidr.as_deref());
         let mut found = ranges.filter(|range| {
             Some(&*range.range_name) == named || Some(&*range.ip_cidr_range) == pods
         });

@@ -5,7 +5,10 @@ use kfcheck::{Cx, FactError, Fault};
 use crate::{EffectiveFirewalls, Firewalls, Guards, Network, Networks};
 
 /// What guards a network, and why that isn't all, if it isn't.
-pub(crate) async fn guards_of(cx: &Cx, network: &Network) -> Result<(Guards, Option<FactError>), FactError> {
+pub(crate) async fn guards_of(
+    cx: &Cx,
+    network: &Network,
+) -> Result<(Guards, Option<FactError>), FactError> {
     let Network { project, name, .. } = network;
     let all = EffectiveFirewalls { project: project.clone(), network: name.clone() };
     let (mut guards, unseen) = match cx.get(all).await {

@@ -46,12 +46,16 @@ impl Check for CloudNat {
             Coverage::Both => exhaustion(cx, &ground, &routers, !stuck.is_empty(), out).await,
             Coverage::NodesOnly => {
                 out.warn(&way_out, "has NAT for the nodes and not for the pods' own addresses")
-                    .evidence("so", "pods whose traffic is not masked as their node's get no answer")
+                    .evidence(
+                        "so",
+                        "pods whose traffic is not masked as their node's get no answer",
+                    )
                     .fix(Risk::None, "shows which ranges are served", show(&ground, &routers));
                 exhaustion(cx, &ground, &routers, !stuck.is_empty(), out).await;
             }
             Coverage::Unsaid(says) => {
-                let fault = Fault::Unreachable(format!("whom a NAT gateway serves is not known: {says}"));
+                let fault =
+                    Fault::Unreachable(format!("whom a NAT gateway serves is not known: {says}"));
                 out.known::<()>(&way_out, Err(fault.into()));
             }
             Coverage::None => {
@@ -79,7 +83,26 @@ impl Check for CloudNat {
                 for nat in served {
                     finding.evidence("there is", format!("{}, for other addresses", nat.name));
                 }
-                finding.fix(Risk::None, "gives nodes and pods a way out, and nobody a way in", make(&ground, &routers));
+                let at = format!("--region {} --project {}", ground.region, ground.network.project);
+                let router = routers.first().map_or("nat-router", |router| &router.name);
+                if routers.is_empty() {
+                    finding.fix(
+                        Risk::None,
+                        "makes a router for it",
+                        format!(
+                            "gcloud compute routers create {router} --network {} {at}",
+                            ground.network.name
+                        ),
+                    );
+                }
+                finding.fix(
+                    Risk::None,
+                    "gives nodes and pods a way out, and nobody a way in",
+                    format!(
+                        "gcloud compute routers nats create nat --router {router} {at} \
+                         --auto-allocate-nat-external-ips --nat-all-subnet-ip-ranges"
+                    ),
+                );
             }
         }
         Ok(())
@@ -143,23 +166,6 @@ fn show(ground: &Ground, routers: &[Router]) -> String {
     )
 }
 
-/// What makes a NAT gateway, and a router for it where there is none.
-fn make(ground: &Ground, routers: &[&Router]) -> String {
-    let Ground { network, region, .. } = ground;
-    let at = format!("--region {region} --project {}", network.project);
-    let (router, first) = match routers.first() {
-        Some(router) => (router.name.as_str(), String::new()),
-        None => (
-            "nat-router",
-            format!("gcloud compute routers create nat-router --network {} {at} && ", network.name),
-        ),
-    };
-    format!(
-        "{first}gcloud compute routers nats create nat --router {router} {at} \
-         --auto-allocate-nat-external-ips --nat-all-subnet-ip-ranges"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
@@ -205,7 +211,26 @@ mod tests {
     async fn without_nat_an_image_that_is_not_pulled_is_its_doing() {
         let mut deployment = private(json!([]), "quay.io/x/server:1");
         stuck(&mut deployment);
-        expect![[""]].assert_eq(&deployment.report(&CloudNat).await);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-cloud-nat
+              network net (r) has no NAT for the nodes, which have no addresses of their own
+                on the internet
+                so        quay.io/x/server:1 can't be pulled, at 44.206.77.171
+                fix       makes a router for it
+                          gcloud compute routers create nat-router --network net \
+                            --region r --project p
+                fix       gives nodes and pods a way out, and nobody a way in
+                          gcloud compute routers nats create nat --router nat-router \
+                            --region r --project p --auto-allocate-nat-external-ips \
+                            --nat-all-subnet-ip-ranges
+              kubectl kfcheck explain gcp-cloud-nat
+
+            FAIL     gcp-cloud-nat
+                     Nodes without public addresses have a way to the internet
+        "#]]
+        .assert_eq(&deployment.report(&CloudNat).await);
     }
 
     #[tokio::test]
@@ -218,10 +243,25 @@ mod tests {
     #[tokio::test]
     async fn a_gateway_that_lacks_addresses_says_how_many() {
         let mut deployment = private(router("ALL_SUBNETWORKS_ALL_IP_RANGES"), "quay.io/x/server:1");
-        let nat = json!({ "name": "nat", "minExtraNatIpsNeeded": 2, "autoAllocatedNatIps": ["1.2.3.4"] });
+        let nat =
+            json!({ "name": "nat", "minExtraNatIpsNeeded": 2, "autoAllocatedNatIps": ["1.2.3.4"] });
         *deployment.file("gcp/compute/routerStatus") =
             json!({ "r/router": { "result": { "natStatus": [nat] } } });
-        expect![[""]].assert_eq(&deployment.report(&CloudNat).await);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  gcp-cloud-nat
+              network net (r) has too few addresses for NAT: nat lacks 2
+                has       1 addresses, at router router
+                fix       lets it take as many addresses as it needs
+                          gcloud compute routers nats update nat --router router \
+                            --region r --project p --auto-allocate-nat-external-ips
+
+            warn     gcp-cloud-nat
+                     Nodes without public addresses have a way to the internet
+        "#]]
+        .assert_eq(&deployment.report(&CloudNat).await);
     }
 
     #[tokio::test]

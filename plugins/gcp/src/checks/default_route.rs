@@ -126,7 +126,22 @@ mod tests {
     #[tokio::test]
     async fn without_one_nothing_is_pulled() {
         let local = route("10.0.0.0/20", "nextHopNetwork", "projects/p/global/networks/net");
-        expect![[""]].assert_eq(&with(&[local]).report(&DefaultRoute).await);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  gcp-default-route
+              network net has no default route, so nothing gets to the internet
+                so        quay.io/x/server:1 can't be pulled
+                fix       leads what has no other way to the internet gateway
+                          gcloud compute routes create default-internet --project p \
+                            --network net --destination-range 0.0.0.0/0 \
+                            --next-hop-gateway default-internet-gateway
+              kubectl kfcheck explain gcp-default-route
+
+            FAIL     gcp-default-route
+                     The network has a default route where nodes need the internet
+        "#]]
+        .assert_eq(&with(&[local]).report(&DefaultRoute).await);
     }
 
     #[tokio::test]

@@ -371,7 +371,7 @@ impl Instance {
     }
 }
 
-named!(Instance);
+named!(Instance, Subnetwork);
 
 /// A network, maybe another project's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

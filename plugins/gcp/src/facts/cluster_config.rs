@@ -18,6 +18,15 @@ fn canonical_code<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
     word(from, |number| Some(google_cloud_gax::error::rpc::Code::from(number).name().to_owned()))
 }
 
+impl super::Cluster {
+    /// Whether its nodes have no addresses on the internet, as far as it says.
+    pub fn has_private_nodes(&self) -> bool {
+        let config = self.private_cluster_config.as_ref();
+        config.is_some_and(|config| config.enable_private_nodes)
+            || self.network_config.default_enable_private_nodes == Some(true)
+    }
+}
+
 /// Which network a cluster is in.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -50,6 +50,13 @@ pub struct Firewall {
 
 named!(Firewall);
 
+impl Firewall {
+    /// Whether it logs what it decides on.
+    pub fn logs(&self) -> bool {
+        self.log_config.is_some_and(|config| config.enable)
+    }
+}
+
 /// A protocol and ports of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -110,7 +110,7 @@ pub struct NatSubnetwork {
     pub secondary_ip_range_names: Vec<String>,
 }
 
-named!(Route, Router);
+named!(Route, Router, ManagedZone);
 
 /// How a Cloud Router goes.
 #[derive(Clone, Serialize)]
