@@ -56,7 +56,7 @@ impl Fact for ClusterGround {
         let region = part
             .after("regions")
             .map_or_else(|| region_of(&cluster.location).to_owned(), ToOwned::to_owned);
-        let is_private = cluster.has_private_nodes() || has_no_address(&nodes);
+        let is_private = cluster.has_private_nodes();
         Ok(Ground { cluster, network, region, subnetwork, nodes, is_private })
     }
 }
@@ -67,13 +67,6 @@ fn region_of(location: &str) -> &str {
         Some((region, zone)) if zone.len() == 1 => region,
         _ => location,
     }
-}
-
-/// Whether it is written down of all machines that they have no address on the internet.
-fn has_no_address(nodes: &[Instance]) -> bool {
-    let mut interfaces = nodes.iter().filter_map(|node| node.network_interfaces.first()).peekable();
-    interfaces.peek().is_some()
-        && interfaces.all(|i| i.access_configs.as_ref().is_some_and(Vec::is_empty))
 }
 
 impl Ground {

@@ -57,7 +57,9 @@ impl Check for EgressFirewall {
             && (!needed.is_empty() || !unreached.is_empty())
         {
             let stuck = !unreached.is_empty();
-            judged.push(("the internet", everywhere, to(everywhere), stuck));
+            let tried = unreached.iter().find_map(|pull| pull.address).map(IpNet::from);
+            let range = tried.unwrap_or(everywhere);
+            judged.push(("the internet", everywhere, to(range), stuck));
         }
         let before = out.is_clean();
         for (what, range, verdict, is_sure) in &judged {
@@ -81,7 +83,9 @@ fn report(
     out: &mut Findings,
 ) {
     let network = &ground.network;
-    if !verdict.allowed.is_empty() {
+    // What is let out to private addresses is not let out to there.
+    let outside = |net: &&IpNet| range.prefix_len() > 0 || !is_private(net);
+    if verdict.allowed.iter().any(|net| outside(&net)) {
         return;
     }
     let Some((_, Some(rule))) = verdict.denied.first() else {
@@ -110,6 +114,14 @@ fn report(
             network.project, network.name
         ),
     );
+}
+
+/// Whether a range is within those that networks have for themselves (RFC 1918), or of Google's
+/// private addresses.
+fn is_private(net: &IpNet) -> bool {
+    let ranges = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "199.36.153.0/24"];
+    let mut ranges = ranges.iter().filter_map(|range| range.parse::<IpNet>().ok());
+    ranges.any(|range| range.contains(net))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
-use kfcheck_kube::UnreachedRegistries;
+use kfcheck_kube::{UnreachedRegistries, registry};
 
 use crate::{
     RecordSet, Routers, Routes,
@@ -80,6 +80,10 @@ impl Check for PrivateGoogleAccess {
         let routes = of_network(&ground, &routes);
         let before = out.is_clean();
         for zone in zones.iter() {
+            for pull in unreached.iter().filter(|pull| is_in(&pull.image, &zone.zone.dns_name)) {
+                out.built_from(&pull.workload, zone.zone.resource());
+                out.built_from(&pull.workload, &ground.network);
+            }
             judge(&ground, zone, &routes, out);
         }
         let by_name =
@@ -115,6 +119,12 @@ impl Check for PrivateGoogleAccess {
         }
         Ok(())
     }
+}
+
+/// Whether the registry of an image is a name in a zone.
+fn is_in(image: &str, zone: &str) -> bool {
+    let (host, zone) = (registry(image), zone.trim_end_matches('.'));
+    host == zone || host.ends_with(&format!(".{zone}"))
 }
 
 /// What is wrong with one private zone for a name of Google's.

@@ -339,18 +339,6 @@ pub struct Interface {
     /// The address there.
     #[serde(rename = "networkIP", skip_serializing_if = "String::is_empty")]
     pub network_ip: String,
-    /// Addresses on the internet; none: it has none of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub access_configs: Option<Vec<AccessConfig>>,
-}
-
-/// An address on the internet.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AccessConfig {
-    /// The address.
-    #[serde(rename = "natIP", skip_serializing_if = "Option::is_none")]
-    pub nat_ip: Option<String>,
 }
 
 impl Instance {

@@ -22,8 +22,10 @@ impl super::Cluster {
     /// Whether its nodes have no addresses on the internet, as far as it says.
     pub fn has_private_nodes(&self) -> bool {
         let config = self.private_cluster_config.as_ref();
+        let networks = || self.node_pools.iter().filter_map(|pool| pool.network_config.as_ref());
         config.is_some_and(|config| config.enable_private_nodes)
             || self.network_config.default_enable_private_nodes == Some(true)
+            || networks().any(|network| network.enable_private_nodes == Some(true))
     }
 }
 
