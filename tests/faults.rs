@@ -82,10 +82,10 @@ async fn what_passes_changes_nothing_in_the_report() {
     assert!(expected.starts_with("kubeflow.example.com: nothing broken found."), "{expected}");
     let slow = || refused(403, "rateLimitExceeded", "Quota exceeded for quota metric");
     let troubles: [(Faults, Faults); 5] = [
-        (vec![("", Every(3), Fault::Status(503))], vec![("", Every(3), Fault::Status(503))]),
-        (vec![("", Every(3), RetryAfter(429, 0))], vec![("", Every(3), Fault::Status(429))]),
-        (vec![("", Every(3), Reset)], vec![("", Every(3), Reset)]),
-        (vec![("", First(1), Truncate)], vec![("", Every(4), slow())]),
+        (vec![("", Every(10), Fault::Status(503))], vec![("", Every(10), Fault::Status(503))]),
+        (vec![("", Every(10), RetryAfter(429, 0))], vec![("", Every(10), Fault::Status(429))]),
+        (vec![("", Every(10), Reset)], vec![("", Every(10), Reset)]),
+        (vec![("", First(1), Truncate)], vec![("", Every(10), slow())]),
         (Vec::new(), vec![("getHealth", First(1), Fault::Status(503))]),
     ];
     for (kubernetes, google) in troubles {

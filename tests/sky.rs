@@ -13,7 +13,10 @@ use std::{
 use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
-use kfcheck_kube::{Access, Certificate, ConfigMap, Deployment, EndpointSlice, Endpoints, Event};
+use kfcheck_kube::{
+    Access, Certificate, ConfigMap, CustomResourceDefinition, Deployment, EndpointSlice, Endpoints,
+    Event,
+};
 use kfcheck_kube::{Gateway, Ingress, KubeClient, MutatingWebhook, Node, Object, Pod, Policy};
 use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook};
 use kfcheck_kube::{Target, VirtualService};
@@ -36,6 +39,7 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<Certificate>(),
         kind::<CloudEndpoint>(),
         kind::<ConfigMap>(),
+        kind::<CustomResourceDefinition>(),
         kind::<Deployment>(),
         kind::<EndpointSlice>(),
         kind::<Endpoints>(),

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod config_map;
+mod crd;
 mod event;
 mod ingress;
 mod istio;
@@ -19,8 +20,8 @@ use kfcheck::{Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    certificate::*, config_map::*, event::*, ingress::*, istio::*, node::*, pod::*, secret::*,
-    service::*, webhook::*, workload::*,
+    certificate::*, config_map::*, crd::*, event::*, ingress::*, istio::*, node::*, pod::*,
+    secret::*, service::*, webhook::*, workload::*,
 };
 
 /// A kind of objects, as far as checks read it. [`object!`](crate::object) implements it.

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
 use kfcheck_kube::{
-    MutatingWebhook, Pod, Port, Service, ValidatingWebhook, Webhook, WebhookConfiguration, all,
+    CustomResourceDefinition, Pod, Port, Service, Webhook, WebhookConfiguration, Webhooks, all,
     find, within,
 };
 
@@ -55,17 +55,15 @@ impl Check for FirewallWebhook {
             out.skip("no firewall rule is about the control plane's addresses");
             return Ok(());
         }
-        let (validating, mutating) = futures::future::join(
-            cx.get(all::<ValidatingWebhook>()),
-            cx.get(all::<MutatingWebhook>()),
-        )
-        .await;
-        let mut configurations: Vec<(Resource, &WebhookConfiguration)> = Vec::new();
-        let validating = validating.map_err(|error| out.unseen(error)).unwrap_or_default();
-        let mutating = mutating.map_err(|error| out.unseen(error)).unwrap_or_default();
-        configurations.extend(validating.iter().map(|w| (Resource::from(&**w), &w.0)));
-        configurations.extend(mutating.iter().map(|w| (Resource::from(&**w), &w.0)));
-        for (subject, configuration) in configurations {
+        let webhooks = cx.get(Webhooks).await?;
+        let mut asked: Vec<_> = webhooks.seen(out).to_vec();
+        match cx.get(all::<CustomResourceDefinition>()).await {
+            Ok(kinds) => asked.extend(kinds.iter().filter_map(|kind| converter(kind))),
+            // Hardly any is converted by a webhook, and a list of all of them is long.
+            Err(FactError { fault: Fault::NotCollected { .. }, .. }) => (),
+            Err(error) => out.unseen(error),
+        }
+        for (subject, configuration) in asked {
             let mut shut: BTreeSet<(u16, String, bool)> = BTreeSet::new();
             let mut reached = false;
             for webhook in &configuration.webhooks {
@@ -101,6 +99,17 @@ impl Check for FirewallWebhook {
         }
         Ok(())
     }
+}
+
+/// A kind whose objects are converted by a webhook, as if that were one of its own.
+fn converter(kind: &CustomResourceDefinition) -> Option<(Resource, WebhookConfiguration)> {
+    let webhook = Webhook {
+        name: format!("conversion of {}", kind.metadata.name),
+        failure_policy: Some("Fail".to_owned()),
+        client_config: kind.converter()?.clone(),
+    };
+    let metadata = kind.metadata.clone();
+    Some((kind.into(), WebhookConfiguration { metadata, webhooks: vec![webhook] }))
 }
 
 /// The ports of the pods that a webhook is asked at. None where there are no pods, as somebody
