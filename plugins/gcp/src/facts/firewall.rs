@@ -206,7 +206,8 @@ impl Fact for EffectiveFirewalls {
     }
 
     async fn fetch(&self, cx: &Cx) -> Result<Guards, FactError> {
-        cx.get(OurProject).await?;
+        let own = cx.get(OurProject).await?;
+        let own = own.first().map_or("", String::as_str);
         let Self { project, network } = self;
         let google = cx.client::<Google>()?;
         let builder = google_cloud_compute_v1::client::Networks::builder();
@@ -217,7 +218,9 @@ impl Fact for EffectiveFirewalls {
             let answer = request.send().await;
             answer.map_err(|e| fault(&e, "compute", project, Self::NEEDS[0]))
         };
-        Ok(convert(cx.call(what.clone(), asked).await?, &what)?)
+        let answer = cx.call(what.clone(), asked).await;
+        let answer = answer.map_err(|fault| super::say_where(fault.into(), own, project))?;
+        Ok(convert(answer, &what)?)
     }
 }
 
