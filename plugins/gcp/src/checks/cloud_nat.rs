@@ -2,10 +2,11 @@ use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait
 use kfcheck_kube::UnreachedRegistries;
 
 use crate::{
-    NatStatus, Router, RouterStatus, Routers,
+    NatStatus, Router, RouterStatus, Routers, Routes,
     ground::{ClusterGround, Ground},
     nat::{Coverage, coverage, in_region},
     outside::{is_googles, needs_internet},
+    routing::{of_network, winner},
 };
 
 check! {
@@ -65,6 +66,10 @@ impl Check for CloudNat {
                     out.ok(&way_out);
                     return Ok(());
                 }
+                if leads_elsewhere(cx, &ground).await {
+                    out.skip("the default route leads to something else than the internet gateway");
+                    return Ok(());
+                }
                 let message = "has no NAT for the nodes, which have no addresses of their own on \
                                the internet";
                 let finding = if stuck.is_empty() {
@@ -107,6 +112,13 @@ impl Check for CloudNat {
         }
         Ok(())
     }
+}
+
+/// Whether what goes to the internet goes by something of the user's own, which NAT has no part in.
+async fn leads_elsewhere(cx: &Cx, ground: &Ground) -> bool {
+    let Ok(routes) = cx.get(Routes).await else { return false };
+    let default = winner(&of_network(ground, &routes), [0, 0, 0, 0].into());
+    default.is_some_and(|route| !route.to_internet())
 }
 
 /// Whether a NAT gateway that serves the nodes lacks addresses.
@@ -262,6 +274,16 @@ mod tests {
                      Nodes without public addresses have a way to the internet
         "#]]
         .assert_eq(&deployment.report(&CloudNat).await);
+    }
+
+    #[tokio::test]
+    async fn nodes_that_go_by_an_appliance_need_no_nat() {
+        let mut deployment = private(json!([]), "quay.io/x/server:1");
+        *deployment.file("gcp/compute/routes") = json!([{ "name": "appliance",
+            "network": "projects/p/global/networks/net", "destRange": "0.0.0.0/0",
+            "nextHopIp": "10.0.0.9" }]);
+        let report = deployment.report(&CloudNat).await;
+        assert!(report.contains("skip     gcp-cloud-nat"), "{report}");
     }
 
     #[tokio::test]
