@@ -2,6 +2,7 @@
 
 mod backend;
 mod cluster;
+mod cluster_config;
 mod firewall;
 mod frontend;
 mod iap;
@@ -10,10 +11,11 @@ mod log;
 mod neg;
 mod objects;
 mod quota;
+mod wire;
 
 pub use self::{
-    backend::*, cluster::*, firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*,
-    objects::*, quota::*,
+    backend::*, cluster::*, cluster_config::*, firewall::*, frontend::*, iap::*, link::Link,
+    log::*, neg::*, objects::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
