@@ -3,6 +3,7 @@
 mod backend;
 mod cluster;
 mod cluster_config;
+mod config_connector;
 mod firewall;
 mod frontend;
 mod iap;
@@ -10,12 +11,13 @@ mod link;
 mod log;
 mod neg;
 mod objects;
+mod operations;
 mod quota;
 mod wire;
 
 pub use self::{
-    backend::*, cluster::*, cluster_config::*, firewall::*, frontend::*, iap::*, link::Link,
-    log::*, neg::*, objects::*, quota::*,
+    backend::*, cluster::*, cluster_config::*, config_connector::*, firewall::*, frontend::*,
+    iap::*, link::Link, log::*, neg::*, objects::*, operations::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
