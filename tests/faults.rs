@@ -82,10 +82,10 @@ async fn what_passes_changes_nothing_in_the_report() {
     assert!(expected.starts_with("kubeflow.example.com: nothing broken found."), "{expected}");
     let slow = || refused(403, "rateLimitExceeded", "Quota exceeded for quota metric");
     let troubles: [(Faults, Faults); 5] = [
-        (vec![("", Every(3), Fault::Status(503))], vec![("", Every(3), Fault::Status(503))]),
-        (vec![("", Every(3), RetryAfter(429, 0))], vec![("", Every(3), Fault::Status(429))]),
-        (vec![("", Every(3), Reset)], vec![("", Every(3), Reset)]),
-        (vec![("", First(1), Truncate)], vec![("", Every(4), slow())]),
+        (vec![("", Every(10), Fault::Status(503))], vec![("", Every(10), Fault::Status(503))]),
+        (vec![("", Every(10), RetryAfter(429, 0))], vec![("", Every(10), Fault::Status(429))]),
+        (vec![("", Every(10), Reset)], vec![("", Every(10), Reset)]),
+        (vec![("", First(1), Truncate)], vec![("", Every(10), slow())]),
         (Vec::new(), vec![("getHealth", First(1), Fault::Status(503))]),
     ];
     for (kubernetes, google) in troubles {
@@ -165,7 +165,11 @@ async fn an_api_server_that_hangs_or_talks_nonsense_ends_in_words_and_no_pass() 
         };
         let report = trouble.report().await;
         assert_eq!(status(&report, "kube-service-endpoints"), Status::Unknown, "{fault:?}");
-        assert_eq!(report.count(Status::Pass), 0, "{fault:?}");
+        // What GKE says of the cluster, it says itself.
+        let of_google = ["gcp-gke-cluster", "gcp-gke-operations"];
+        let passed = report.results.iter().filter(|result| result.status == Status::Pass);
+        let passed: Vec<_> = passed.map(|r| r.id).filter(|id| !of_google.contains(id)).collect();
+        assert!(passed.is_empty(), "{fault:?}: {passed:?}");
         assert_eq!(report.count(Status::Bug), 0, "{fault:?}");
         assert_ne!(exit_code(&report, Threshold::Fail), 0, "{fault:?}");
     }

@@ -54,6 +54,8 @@ impl Fact for ProbeReach {
         }
         let used = cx.get(BackendsInUse).await?;
         if used.is_empty() {
+            // Where the path has gaps, there may be more.
+            cx.path().await?;
             return Ok(Vec::new());
         }
         // The nodes of a cluster are in one network.
