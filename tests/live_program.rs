@@ -264,6 +264,7 @@ case "$*" in
   "compute target-https-proxies list"*) list compute/targetHttpsProxies ;;
   "compute url-maps list"*) list compute/urlMaps ;;
   "container clusters list"*) list container/clusters ;;
+  "container operations list"*) list container/operations ;;
   "logging read"*) echo "ERROR: PERMISSION_DENIED: Permission denied" >&2; exit 1 ;;
   *) echo "gcloud $*: nobody should ask this" >&2; exit 9 ;;
 esac

@@ -20,8 +20,10 @@ use kfcheck_kube::{
 use kfcheck_kube::{Gateway, Ingress, KubeClient, MutatingWebhook, Node, Object, Pod, Policy};
 use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook};
 use kfcheck_kube::{Target, VirtualService};
-use kfcheck_mocks::{Documents, GoogleMock, Kind, KubernetesMock, Outside, OutsideMock};
-use kfcheck_mocks::{Served, Server};
+use kfcheck_mocks::{
+    Documents, Fault, FaultProxy, GoogleMock, Kind, KubernetesMock, Outside, OutsideMock,
+};
+use kfcheck_mocks::{Proxy, Served, Server, Times};
 use kfcheck_probe::{Dial, Through};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
@@ -78,12 +80,18 @@ pub fn completed(bundle: Bundle) -> Bundle {
         let place = format!("kubernetes/{resource}");
         let is_said = named || objects.iter().any(is);
         let failed = served.error(&place).or(served.error(&format!("kubernetes/{}", kind.plural)));
-        if !is_said && failed.is_none() {
+        if !is_said && failed.is_none() && silence(&served).is_none() {
             manifest["errors"][place] =
                 json!({ "absent": format!("the cluster has no {resource}") });
         }
     }
     bundle.with("bundle.yaml", manifest)
+}
+
+/// How long it was waited for an API server that said nothing at all, if it did.
+fn silence(served: &Served) -> Option<Duration> {
+    let waited = &served.manifest()["errors"]["bundle#kubernetes"]["timedOut"]["secs"];
+    waited.as_u64().map(Duration::from_secs)
 }
 
 /// The answers to requests, with one for each name that was resolved and not asked: it is closed.
@@ -152,6 +160,8 @@ pub struct Sky {
     pub google: Server,
     /// Name servers and web servers.
     pub outside: Outside,
+    /// What stands before an API server that says nothing.
+    silent: Option<Proxy>,
     served: Served,
     folder: tempfile::TempDir,
 }
@@ -167,8 +177,15 @@ impl Sky {
         let served = Served::of(&completed(bundle));
         let kinds: Vec<_> = kinds().iter().map(installed).collect();
         let kubernetes = set_up(KubernetesMock::new(served.clone()).installing(kinds));
+        let kubernetes = kubernetes.start().await.expect("a port");
+        let silent = FaultProxy::before(&kubernetes.url()).fault("", Times::Always, Fault::Hang);
+        let silent = match silence(&served) {
+            Some(_) => Some(silent.start().await.expect("a port")),
+            None => None,
+        };
         Self {
-            kubernetes: kubernetes.start().await.expect("a port"),
+            kubernetes,
+            silent,
             google: GoogleMock::new(served.clone(), documents()).start().await.expect("a port"),
             outside: OutsideMock::new(served.clone()).start().await.expect("a port"),
             served,
@@ -191,7 +208,8 @@ impl Sky {
             "current-context": context });
         let file = self.folder.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig.to_string()).expect("a file");
-        Access { kubeconfig: Some(file), exec: true, ..Access::default() }
+        let request_timeout = silence(&self.served);
+        Access { kubeconfig: Some(file), exec: true, request_timeout, ..Access::default() }
     }
 
     /// How Google is reached, with its APIs at `server`.
@@ -204,6 +222,7 @@ impl Sky {
             cluster: self.said("gcp", "cluster"),
             endpoints: apis.map(|api| (api.to_owned(), server.to_owned())).into(),
             iap_token: self.iap_token(),
+            caller_address: self.said("caller", "address").and_then(|at| at.parse().ok()),
             ..GoogleAccess::default()
         }
     }
@@ -273,6 +292,7 @@ impl Sky {
             ("--cluster", access.cluster),
             ("--network-project", access.network_project),
             ("--iap-token", access.iap_token.map(|IapToken(token)| token)),
+            ("--caller-address", access.caller_address.map(|address| address.to_string())),
         ];
         for (flag, value) in said {
             if let Some(value) = value {
@@ -287,7 +307,8 @@ impl Sky {
 
     /// A world that asks these servers, set up as the program does.
     pub fn world(&self) -> World {
-        self.world_of(self.access(&self.kubernetes.url()), self.google_access(&self.google.url()))
+        let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
+        self.world_of(self.access(&kubernetes), self.google_access(&self.google.url()))
     }
 
     /// The same, reached in another way.

@@ -38,6 +38,8 @@ pub(crate) enum At {
     Members(&'static str, Vec<(&'static str, String)>),
     /// Kubernetes objects of a kind.
     Objects(ObjectKind, Selection),
+    /// Kubernetes objects of every group that ends so, whatever their kind.
+    Groups(&'static str),
     /// A file of text, its extension included.
     Text(String),
 }
@@ -173,6 +175,13 @@ impl<T: Serialize + DeserializeOwned + Send> Place<Vec<T>> {
         let spot = Spot { at: At::Objects(kind, selection), command: command + " -o yaml" };
         Self { spot, encode, decode: decode_objects }
     }
+
+    /// Kubernetes objects of every group that ends in `suffix`, which begins with a dot, whatever
+    /// their kind. Each of them says what it is.
+    pub fn groups(suffix: &'static str, command: impl Into<String>) -> Self {
+        let spot = Spot { at: At::Groups(suffix), command: command.into() };
+        Self { spot, encode, decode: decode_objects }
+    }
 }
 
 fn encode<V: Serialize>(value: &V) -> Value {
@@ -222,6 +231,7 @@ impl Spot {
             At::File("bundle") | At::Entry("bundle", _) => "bundle.yaml".to_owned(),
             At::File(path) | At::Entry(path, _) | At::Members(path, _) => format!("{path}.json"),
             At::Objects(kind, _) => format!("kubernetes/{}.json", kind.resource()),
+            At::Groups(_) => format!("{}.json", self.address()),
             At::Text(path) => path.clone(),
         }
     }
@@ -256,6 +266,7 @@ impl Spot {
                 let of = if of.is_empty() { String::new() } else { format!("#{}", of.join("/")) };
                 format!("kubernetes/{}{of}", kind.resource())
             }
+            At::Groups(suffix) => format!("kubernetes/{}", suffix.trim_start_matches('.')),
             At::Text(path) => path.clone(),
         }
     }

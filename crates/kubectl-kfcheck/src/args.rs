@@ -122,7 +122,7 @@ pub struct Later {
 }
 
 /// What makes no sense where nobody is asked.
-const ASKS: [&str; 9] = [
+const ASKS: &[&str] = &[
     "kubeconfig",
     "context",
     "cluster",
@@ -132,6 +132,10 @@ const ASKS: [&str; 9] = [
     "impersonate_uid",
     "exec",
     "no_probes",
+    #[cfg(feature = "gcp")]
+    "config_connector_context",
+    #[cfg(feature = "gcp")]
+    "caller_address",
 ];
 
 /// What to inspect, and how to say what was found.

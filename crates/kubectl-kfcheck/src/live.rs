@@ -3,6 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use kfcheck::{Fault, World};
+#[cfg(feature = "gcp")]
+use kfcheck_kube::ManagementCluster;
 use kfcheck_kube::{Access, KubeClient};
 use kfcheck_probe::{Outside, Through};
 
@@ -69,6 +71,12 @@ pub struct GoogleArgs {
     /// The project; without it, that of the context or the nodes.
     #[arg(long, value_name = "ID")]
     pub project: Option<String>,
+    /// The context of the cluster that has Config Connector's objects, where it is another one.
+    #[arg(long, value_name = "NAME")]
+    pub config_connector_context: Option<String>,
+    /// The public address that calls from here come from, to compare it with authorized networks.
+    #[arg(long, value_name = "ADDRESS")]
+    pub caller_address: Option<std::net::IpAddr>,
     /// The project that the network is in, where the cluster doesn't say.
     #[arg(long, value_name = "ID")]
     pub network_project: Option<String>,
@@ -108,10 +116,9 @@ impl LiveArgs {
             request_timeout: self.request_timeout,
             exec: self.exec,
         };
-        let world = world.client(Ok(KubeClient::new(access))).client(self.outside());
         #[cfg(feature = "gcp")]
-        let world = world.client(Ok(kfcheck_gcp::Google::new(self.google())));
-        world
+        let world = self.google_world(world, &access);
+        world.client(Ok(KubeClient::new(access))).client(self.outside())
     }
 
     fn outside(&self) -> Result<Outside, Fault> {
@@ -127,6 +134,17 @@ impl LiveArgs {
         })
     }
 
+    /// A world with what Google's facts ask.
+    #[cfg(feature = "gcp")]
+    fn google_world(&self, world: World, access: &Access) -> World {
+        let world = world.client(Ok(kfcheck_gcp::Google::new(self.google())));
+        let Some(context) = self.google.config_connector_context.clone() else { return world };
+        // Who asks there, that context says.
+        let (context, cluster, user) = (Some(context), None, None);
+        let other = KubeClient::new(Access { context, cluster, user, ..access.clone() });
+        world.client(Ok(ManagementCluster(other)))
+    }
+
     #[cfg(feature = "gcp")]
     pub(crate) fn google(&self) -> kfcheck_gcp::GoogleAccess {
         let google = &self.google;
@@ -140,6 +158,7 @@ impl LiveArgs {
             endpoints: google.endpoint.iter().cloned().collect(),
             iap_audience: google.iap_audience.clone(),
             iap_token: google.iap_token.clone().map(kfcheck_gcp::IapToken),
+            caller_address: google.caller_address,
         }
     }
 }

@@ -118,6 +118,7 @@ impl Cluster {
                 "namespaced": kind.namespaced,
                 "kind": kind.kind,
                 "verbs": VERBS,
+                "categories": categories(group),
             }));
             if group.is_empty() && kind.plural == "pods" {
                 resources.extend(subresources_of_pods().map(|(name, kind, verbs)| {
@@ -176,6 +177,7 @@ fn aggregated_resource(Resource { kind, .. }: &Resource) -> Value {
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.kind.to_lowercase(),
         "verbs": VERBS,
+        "categories": categories(&kind.group),
     });
     if kind.group.is_empty() && kind.plural == "pods" {
         let subresources = subresources_of_pods().map(|(name, kind, verbs)| {
@@ -185,6 +187,12 @@ fn aggregated_resource(Resource { kind, .. }: &Resource) -> Value {
         resource["subresources"] = json!(subresources);
     }
     resource
+}
+
+/// Under which other names `kubectl get` finds the kinds of a group: Config Connector's definitions
+/// name one.
+fn categories(group: &str) -> &'static [&'static str] {
+    if group.ends_with(".cnrm.cloud.google.com") { &["gcp"] } else { &[] }
 }
 
 fn subresources_of_pods() -> [(&'static str, &'static str, &'static [&'static str]); 2] {

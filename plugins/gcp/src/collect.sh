@@ -99,8 +99,21 @@ secret="$plain | .items[].data |= with_entries(
 audiences="$plain | .items[] |= (.data = {audiences:
   ([.data // {} | .[] | scan(\"/projects/[0-9]+/global/backendServices/[0-9]+\")] | join(\"\\n\"))} |
   del(.binaryData))"
+# Of an object of Config Connector's, how it goes and what it refers to.
+references='def target: with_entries(select(.key | IN("kind", "name", "namespace")));
+  def kept: if type == "array" then map(kept | select(. != null)) | if . == [] then null else . end
+    elif type == "object" then
+      with_entries(if .key | test("Refs?$")
+        then .value |= (if type == "array" then map(objects | target) elif type == "object" then target else null end)
+        else .value |= kept end
+        | select(.value != null)) | if . == {} then null else . end
+    else null end;
+  .items[] |= (del(.metadata.managedFields,
+      .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"])
+    | {apiVersion, kind, metadata, spec: (.spec | kept), status: {conditions: .status.conditions}})'
 
 @CLUSTER_OBJECTS@
+@CONFIG_CONNECTOR@
 for NAMESPACE in $namespaces; do
 @OBJECTS@
 done

@@ -10,10 +10,10 @@ use kfcheck_kube::{
 
 use crate::{
     Addresses, BackendConfig, BackendHealth, BackendServices, CloudEndpoint, Clusters,
-    EffectiveFirewalls, Firewalls, ForwardingRules, GoogleAccess, HealthChecks, Instances,
-    LogEntries, ManagedCertificate, ManagedZones, NetworkEndpointGroups, NetworkEndpoints,
-    Networks, ProjectQuotas, RecordSets, Regions, RouterStatus, Routers, Routes,
-    ServiceNetworkEndpointGroup, SslCertificates, Subnetworks, TargetHttpProxies,
+    ConfigConnectorObjects, EffectiveFirewalls, Firewalls, ForwardingRules, GoogleAccess,
+    HealthChecks, Instances, LogEntries, ManagedCertificate, ManagedZones, NetworkEndpointGroups,
+    NetworkEndpoints, Networks, Operations, ProjectQuotas, RecordSets, Regions, RouterStatus,
+    Routers, Routes, ServiceNetworkEndpointGroup, SslCertificates, Subnetworks, TargetHttpProxies,
     TargetHttpsProxies, UrlMaps,
 };
 
@@ -61,6 +61,7 @@ pub fn script(options: &ScriptOptions) -> String {
         ("@CLUSTER@", said(&google.cluster)),
         ("@NAMESPACES@", namespaces.into_iter().collect::<Vec<_>>().join(" ")),
         ("@CLUSTER_OBJECTS@", cluster_objects()),
+        ("@CONFIG_CONNECTOR@", config_connector()),
         ("@OBJECTS@", objects()),
         ("@LOG@", command(&log)),
         ("@LISTS@", lists()),
@@ -109,6 +110,7 @@ fn lists() -> String {
         list(&LogEntries),
         list(&NetworkEndpointGroups),
         list(&Networks),
+        list(&Operations),
         list(&ProjectQuotas),
         list(&Regions),
         list(&SslCertificates),
@@ -166,6 +168,21 @@ fn cluster_objects() -> String {
         object(&all::<Gateway>(), "", "", "plain"),
     ];
     all.concat().trim_end().to_owned()
+}
+
+/// The lines that keep Config Connector's objects, if the cluster has any kind of them.
+fn config_connector() -> String {
+    let fact = ConfigConnectorObjects;
+    let Some(place) = fact.place() else { return String::new() };
+    let (file, at) = (place.file_name(), place.address());
+    let command = place.command().replace(" -o yaml", " -o json");
+    let needs = ConfigConnectorObjects::NEEDS.join(" ");
+    let group = at.rsplit('/').next().unwrap_or(&at).replace('.', r"\.");
+    format!(
+        "if [ ! -e \"$work/kinds\" ] || grep -q '\\.{group}$' \"$work/kinds\"; then\n  \
+         keep {file} {at} '{needs}' \"$references\" {command}\n\
+         else\n  absent {at}\nfi"
+    )
 }
 
 fn objects() -> String {

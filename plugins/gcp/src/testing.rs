@@ -112,6 +112,7 @@ impl Deployment {
                 json!({ "quotas": [
                 { "metric": "BACKEND_SERVICES", "limit": 50.0, "usage": 2.0 }] }),
             ),
+            ("gcp/compute/regions", json!([])),
             (
                 "gcp/container/clusters",
                 json!([{ "name": "c", "location": "z",

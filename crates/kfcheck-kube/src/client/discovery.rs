@@ -43,17 +43,7 @@ impl Fact for Discovery {
 
     async fn fetch(&self, cx: &Cx) -> Result<Groups, FactError> {
         let connection = cx.client::<KubeClient>()?.connection().await?;
-        let (core, others) =
-            join(connection.get(cx, "/api", AGGREGATED), connection.get(cx, "/apis", AGGREGATED))
-                .await;
-        let mut groups = Groups::default();
-        for (path, answer) in [("/api", core?), ("/apis", others?)] {
-            // Who may not ask which kinds there are may well read some.
-            if answer.status.as_u16() != 403 {
-                groups.read(path, answer)?;
-            }
-        }
-        Ok(groups)
+        Ok(Groups::of(cx, &connection).await?)
     }
 }
 
@@ -104,6 +94,38 @@ impl Resource {
 }
 
 impl Groups {
+    /// Asks an API server.
+    pub(super) async fn of(cx: &Cx, connection: &Connection) -> Result<Self, Fault> {
+        let (core, others) =
+            join(connection.get(cx, "/api", AGGREGATED), connection.get(cx, "/apis", AGGREGATED))
+                .await;
+        let mut groups = Self::default();
+        for (path, answer) in [("/api", core?), ("/apis", others?)] {
+            // Who may not ask which kinds there are may well read some.
+            if answer.status.as_u16() != 403 {
+                groups.read(path, answer)?;
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Whether the server didn't say what it has.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The versions of every group that ends so, in the server's order of preference: group,
+    /// version, and the plurals where they are known already.
+    pub(super) fn ending_in(
+        &self,
+        suffix: &str,
+    ) -> impl Iterator<Item = (&str, &str, Option<&[String]>)> {
+        let groups = self.0.iter().filter(move |(group, _)| group.ends_with(suffix));
+        groups.flat_map(|(group, versions)| {
+            versions.iter().map(|v| (&**group, &*v.version, v.plurals.as_deref()))
+        })
+    }
+
     fn read(&mut self, path: &str, answer: Answer) -> Result<(), Fault> {
         let body = answer.body(path, &format!("get {path}"))?;
         let malformed = |error: serde_json::Error| Fault::Malformed {
@@ -129,22 +151,31 @@ impl Fact for Resources {
     type Value = Vec<String>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<String>, FactError> {
-        #[derive(Deserialize)]
-        struct List {
-            #[serde(default)]
-            resources: Vec<Resource>,
-        }
         let connection = cx.client::<KubeClient>()?.connection().await?;
-        let path = format!("/apis/{}", self.group_version);
-        let body = connection.get(cx, &path, "application/json").await?;
-        let body = body.body(&path, &format!("get {path}"))?;
-        let list: Result<List, _> = serde_json::from_slice(&body);
-        let list = list.map_err(|error| Fault::Malformed {
-            file: format!("the API server's answer to GET {path}"),
-            detail: error.to_string(),
-        })?;
-        Ok(list.resources.into_iter().map(Resource::plural).collect())
+        Ok(plurals(cx, &connection, &self.group_version).await?)
     }
+}
+
+/// The plurals of one version of a group.
+pub(super) async fn plurals(
+    cx: &Cx,
+    connection: &Connection,
+    group_version: &str,
+) -> Result<Vec<String>, Fault> {
+    #[derive(Deserialize)]
+    struct List {
+        #[serde(default)]
+        resources: Vec<Resource>,
+    }
+    let path = format!("/apis/{group_version}");
+    let body = connection.get(cx, &path, "application/json").await?;
+    let body = body.body(&path, &format!("get {path}"))?;
+    let list: Result<List, _> = serde_json::from_slice(&body);
+    let list = list.map_err(|error| Fault::Malformed {
+        file: format!("the API server's answer to GET {path}"),
+        detail: error.to_string(),
+    })?;
+    Ok(list.resources.into_iter().map(Resource::plural).collect())
 }
 
 /// Where a kind is served: `/api/v1` or `/apis/GROUP/VERSION`. Nowhere: it is absent.
@@ -178,9 +209,9 @@ pub(crate) async fn installed(
     if groups.0.is_empty() {
         return Ok((connection, format!("/apis/{}", kind.api_version())));
     }
-    Err(absent(kind).into())
+    Err(absent(&kind.resource()).into())
 }
 
-pub(super) fn absent(kind: &ObjectKind) -> Fault {
-    Fault::Absent(format!("the cluster has no {}", kind.resource()))
+pub(super) fn absent(kind: &str) -> Fault {
+    Fault::Absent(format!("the cluster has no {kind}"))
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kfcheck::{Cx, FactError, Fault, ObjectKind, Selection};
-use serde::Deserialize;
+use kfcheck::{Cx, FactError, Fault, Selection};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use url::form_urlencoded::Serializer;
 
@@ -57,17 +57,28 @@ pub(crate) async fn list<K: Object>(
             Err(fault) => Err(fault.into()),
         };
     }
-    pages(cx, &connection, &path, version, K::NEEDS[0]).await
+    let kind = K::KIND.resource();
+    pages(cx, &connection, &path, &Listed { version, kind: &kind, permission: K::NEEDS[0] }).await
+}
+
+/// What is listed.
+pub(super) struct Listed<'a> {
+    /// `apps/v1`.
+    pub(super) version: &'a str,
+    /// `deployments.apps`.
+    pub(super) kind: &'a str,
+    /// What it takes.
+    pub(super) permission: &'a str,
 }
 
 const JSON: &str = "application/json";
 
-async fn pages<K: Object>(
+/// All pages of the list at `path`.
+pub(super) async fn pages<K: DeserializeOwned>(
     cx: &Cx,
     connection: &Connection,
     path: &str,
-    version: &str,
-    permission: &str,
+    listed: &Listed<'_>,
 ) -> Result<Vec<Arc<K>>, FactError> {
     let (mut all, mut resume, mut restarts) = (Vec::new(), String::new(), 0);
     loop {
@@ -82,7 +93,7 @@ async fn pages<K: Object>(
             }
             continue;
         }
-        let next = page(answer, path, version, &K::KIND, permission, &mut all)?;
+        let next = page(answer, path, listed, &mut all)?;
         match next.filter(|token| !token.is_empty()) {
             Some(token) => resume = token,
             None => return Ok(all),
@@ -100,30 +111,28 @@ fn next_page(path: &str, resume: &str) -> String {
 }
 
 /// Adds the objects of one page, and gives the token of the next.
-fn page<K: Object>(
+fn page<K: DeserializeOwned>(
     answer: Answer,
     path: &str,
-    version: &str,
-    kind: &ObjectKind,
-    permission: &str,
+    listed: &Listed<'_>,
     all: &mut Vec<Arc<K>>,
 ) -> Result<Option<String>, Fault> {
     let absent = |fault| match fault {
-        Fault::Absent(_) => absent(kind),
+        Fault::Absent(_) => absent(listed.kind),
         other => other,
     };
-    let body = answer.body(path, permission).map_err(absent)?;
+    let body = answer.body(path, listed.permission).map_err(absent)?;
     let page: Page<'_> = serde_json::from_slice(&body).map_err(|e| malformed(path, &e))?;
     let items = page.items.unwrap_or_default();
     all.reserve(items.len());
     for item in items {
-        all.push(read(path, version, item.get().as_bytes())?);
+        all.push(read(path, listed.version, item.get().as_bytes())?);
     }
     Ok(page.metadata.resume)
 }
 
 /// One object. In a list of a built-in kind they don't say of what version they are.
-fn read<K: Object>(path: &str, version: &str, text: &[u8]) -> Result<Arc<K>, Fault> {
+fn read<K: DeserializeOwned>(path: &str, version: &str, text: &[u8]) -> Result<Arc<K>, Fault> {
     let header: Header = serde_json::from_slice(text).map_err(|e| malformed(path, &e))?;
     let object = if header.api_version.is_some() {
         serde_json::from_slice(text)

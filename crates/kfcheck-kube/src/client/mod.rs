@@ -3,6 +3,7 @@
 mod access;
 mod discovery;
 mod exec;
+mod groups;
 mod list;
 
 use std::{sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use tokio::sync::OnceCell;
 pub use access::Access;
 pub(crate) use discovery::{Discovery, installed};
 pub(crate) use exec::run;
+pub use groups::{ManagementCluster, list_groups};
 pub(crate) use list::list;
 
 use access::Way;

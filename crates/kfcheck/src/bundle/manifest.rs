@@ -91,6 +91,26 @@ impl Manifests {
     }
 }
 
+impl Manifests {
+    /// Whether no file is there at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The objects of every group that ends so; nothing where no file speaks of any.
+    pub(super) fn of_groups(&self, suffix: &str) -> Option<Vec<(String, &str)>> {
+        let is = |object: &&Object| {
+            let version = object.header.api_version.as_deref().unwrap_or_default();
+            version.split_once('/').is_some_and(|(group, _)| group.ends_with(suffix))
+        };
+        let found = self.objects.iter().filter(is);
+        let all: Vec<_> = found.map(|o| (o.header.shown(), &o.text[o.range.clone()])).collect();
+        let bare = suffix.trim_start_matches('.');
+        let is_named = |name: &String| name == bare || name.ends_with(suffix);
+        (!all.is_empty() || self.names.iter().any(is_named)).then_some(all)
+    }
+}
+
 impl Header {
     fn is(&self, kind: &ObjectKind) -> bool {
         let text = |field: &'_ Option<String>| field.clone().unwrap_or_default();

@@ -159,10 +159,25 @@ impl Bundle {
             }
             At::Members(path, fields) => self.members(path, fields)?.map(Kept::Value),
             At::Objects(kind, selection) => self.objects(kind, selection)?.map(Kept::Objects),
+            At::Groups(suffix) => self.manifests()?.of_groups(suffix).map(Kept::Objects),
             At::Text(path) => self.text(path)?.map(|text| Kept::Value(text.into())),
         };
-        let found = found.ok_or_else(|| self.recorded(spot).unwrap_or_else(|| spot.empty()))?;
+        let found = match found {
+            Some(found) => found,
+            None => return Err(self.recorded(spot).unwrap_or_else(|| self.nothing_at(spot))),
+        };
         decode(found).map_err(malformed)
+    }
+
+    /// Nothing is kept at `spot`. Of kinds that nobody knows beforehand, a cluster that was collected
+    /// has none then.
+    fn nothing_at(&self, spot: &Spot) -> Fault {
+        match (&spot.at, self.manifests()) {
+            (At::Groups(suffix), Ok(manifests)) if !manifests.is_empty() => {
+                Fault::Absent(format!("the cluster has no objects of *{suffix}"))
+            }
+            _ => spot.empty(),
+        }
     }
 
     /// Why there is no answer at `spot`, where that was written down.
@@ -179,11 +194,12 @@ impl Bundle {
     /// What is missing of the answer at `spot`, by the part that it is missing in: where
     /// `gcp/compute/addresses` is there, `gcp/compute/addresses#regions/r` may not be.
     pub(crate) fn missing_parts(&self, spot: &Spot) -> BTreeMap<String, Fault> {
-        let At::File(path) = spot.at else { return BTreeMap::new() };
+        let (At::File(_) | At::Groups(_)) = spot.at else { return BTreeMap::new() };
+        let path = spot.address();
         let errors = self.file("bundle").ok().flatten().and_then(|all| all.get("errors"));
         let errors = errors.and_then(Value::as_object).into_iter().flatten();
         let part = |(place, fault): (&String, &Value)| {
-            let part = place.strip_prefix(path)?.strip_prefix('#')?;
+            let part = place.strip_prefix(&path)?.strip_prefix('#')?;
             Some((part.to_owned(), serde_json::from_value(fault.clone()).ok()?))
         };
         errors.filter_map(part).collect()
@@ -228,8 +244,12 @@ impl Bundle {
         kind: &ObjectKind,
         selection: &Selection,
     ) -> Result<Option<Vec<(String, &str)>>, Fault> {
+        Ok(self.manifests()?.objects(kind, selection))
+    }
+
+    fn manifests(&self) -> Result<&Manifests, Fault> {
         let manifests = self.manifests.get_or_init(|| Manifests::read(&self.files));
-        Ok(manifests.as_ref().map_err(Clone::clone)?.objects(kind, selection))
+        manifests.as_ref().map_err(Clone::clone)
     }
 
     fn text(&self, path: &str) -> Result<Option<String>, Fault> {

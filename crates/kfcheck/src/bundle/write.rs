@@ -71,9 +71,9 @@ impl Bundle {
                     object["apiVersion"] = kind.api_version().into();
                     object["kind"] = kind.kind.into();
                 }
-                let list = |items| json!({ "apiVersion": "v1", "kind": "List", "items": items });
-                self.put_members(&file, &items, list);
+                self.put_members(&file, &items, list_of);
             }
+            (At::Groups(_), Ok(items)) => self.put_members(&file, &items, list_of),
         }
     }
 
@@ -113,6 +113,11 @@ impl Bundle {
         let value = self.files.get(file).and_then(|f| f.value(file).ok());
         value.cloned().unwrap_or_default()
     }
+}
+
+/// Objects as `kubectl get` prints them.
+fn list_of(items: Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }
 
 fn render(name: &str, file: &File) -> io::Result<String> {

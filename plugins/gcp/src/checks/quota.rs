@@ -1,17 +1,20 @@
 use std::collections::BTreeSet;
 
-use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Resource, Risk, async_trait, check};
 
 use crate::{
-    ComputeProject, GceIngresses, ProjectQuotas, Quota, Scope,
+    GceIngresses, Operations, OurCluster, ProjectQuotas, Quota, Regions, Scope,
     events::{Complaint, complaint},
+    operations::{by_target, is_stuck, unresolved},
     quota_resource,
 };
 
 check! {
     /// ## What it checks
-    /// The project's quotas of what a load balancer is made of: that none is used up while an
-    /// Ingress waits for it or its controller says so. One that is nearly used up is a warning.
+    /// The project's quotas of what a load balancer is made of, and those of the cluster's region
+    /// for what nodes are made of: that none is used up while an Ingress waits for it, its controller
+    /// says so, or an operation of GKE's came to nothing for it. One that is nearly used up is a
+    /// warning.
     ///
     /// ## Why it matters
     /// Every deployment takes backend services, health checks and addresses of the same project; the
@@ -21,7 +24,7 @@ check! {
     /// Delete what former deployments left behind, or ask for more on the console's quota page.
     pub(crate) struct QuotaLeft;
     id: "gcp-quota",
-    title: "The project's quotas leave room for the load balancer",
+    title: "The project's quotas leave room for the load balancer and the nodes",
 }
 
 /// What a load balancer is made of.
@@ -39,11 +42,23 @@ const NEEDED: [&str; 11] = [
     "URL_MAPS",
 ];
 
+/// What the load balancer and the nodes take of a region's quotas.
+const NEEDED_THERE: [&str; 6] =
+    ["CPUS", "DISKS_TOTAL_GB", "IN_USE_ADDRESSES", "INSTANCES", "INSTANCE_GROUPS", "SSD_TOTAL_GB"];
+
 #[async_trait]
 impl Check for QuotaLeft {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let ingresses = cx.get(GceIngresses).await?;
         let project = cx.get(ProjectQuotas).await;
+        let regions = cx.get(Regions).await;
+        let quotas = |region: Option<&str>| match region {
+            None => project.as_ref().ok().map(|project| &*project.quotas),
+            Some(name) => {
+                let mut all = regions.iter().flat_map(|all| all.iter());
+                all.find(|region| region.name == name).map(|region| &*region.quotas)
+            }
+        };
         let mut exceeded = BTreeSet::new();
         let mut waits = false;
         for ingress in ingresses.iter() {
@@ -54,7 +69,7 @@ impl Check for QuotaLeft {
             let Some(event) = said else { continue };
             let Complaint::Quota(metric, region) = Complaint::of(&event.message) else { continue };
             // Room was made since.
-            if region.is_none() && has_room(project.as_deref().ok(), &metric) {
+            if has_room(quotas(region.as_deref()), &metric) {
                 continue;
             }
             let quota = quota_resource(&metric, region.as_deref());
@@ -65,6 +80,31 @@ impl Check for QuotaLeft {
                 finding.fix(Risk::None, "shows what takes it", show(cx, &metric).await);
             }
         }
+        for (operation, says, metric, region) in short_operations(cx).await {
+            let quota = quota_resource(&metric, region.as_deref());
+            out.built_from(operation, &quota);
+            if exceeded.insert(quota.clone()) {
+                let finding = out.fail(&quota, "is used up");
+                finding.evidence("says", says);
+                finding.fix(Risk::None, "shows what takes it", show(cx, &metric).await);
+            }
+        }
+        let here = region(cx).await;
+        for Quota { metric, limit, usage } in quotas(here.as_deref()).into_iter().flatten() {
+            let quota = quota_resource(metric, here.as_deref());
+            let is_meant = NEEDED_THERE.contains(&metric.as_str()) && *limit > 0.0;
+            if here.is_none() || !is_meant || exceeded.contains(&quota) {
+                continue;
+            }
+            if *usage >= limit * 0.9 {
+                let state = if usage >= limit { "has no room left" } else { "is nearly used up" };
+                let finding = out.warn(&quota, format!("{state} ({usage} of {limit})"));
+                finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);
+            } else {
+                out.ok(&quota);
+            }
+        }
+        regions.err().into_iter().for_each(|error| out.unseen(error));
         let project = project?;
         for Quota { metric, limit, usage } in &project.quotas {
             if !NEEDED.contains(&metric.as_str()) || *limit <= 0.0 {
@@ -94,10 +134,41 @@ impl Check for QuotaLeft {
 }
 
 /// Whether the numbers say that there is room.
-fn has_room(project: Option<&ComputeProject>, metric: &str) -> bool {
-    let quotas = project.iter().flat_map(|project| &project.quotas);
-    let mut ours = quotas.filter(|quota| quota.metric == metric);
+fn has_room(quotas: Option<&[Quota]>, metric: &str) -> bool {
+    let mut ours = quotas.into_iter().flatten().filter(|quota| quota.metric == metric);
     ours.any(|quota| quota.usage < quota.limit)
+}
+
+/// The operations on the cluster that came to nothing for want of a quota: what they say, its metric,
+/// and its region if it is one's.
+async fn short_operations(cx: &Cx) -> Vec<(Resource, String, String, Option<String>)> {
+    let (operations, cluster) = (cx.get(Operations).await, cx.get(OurCluster).await);
+    let (Ok(operations), Ok(cluster), Ok(now)) = (operations, cluster, cx.get(Now).await) else {
+        return Vec::new();
+    };
+    let mut short = Vec::new();
+    for operations in by_target(operations.iter(), &cluster).values() {
+        let stuck = operations.iter().copied().filter(|operation| is_stuck(operation, *now));
+        for operation in stuck.chain(unresolved(operations)) {
+            for says in operation.says() {
+                if let Complaint::Quota(metric, region) = Complaint::of(&says) {
+                    short.push((operation.resource(), says, metric, region));
+                }
+            }
+        }
+    }
+    short
+}
+
+/// The region of the cluster, which may be in one zone of it.
+async fn region(cx: &Cx) -> Option<String> {
+    let scope = cx.get(Scope).await.ok()?;
+    let location = scope.location.as_deref()?;
+    let region = match location.rsplit_once('-') {
+        Some((region, zone)) if zone.len() == 1 => region,
+        _ => location,
+    };
+    Some(region.to_owned())
 }
 
 /// The command that lists what counts towards a quota.
@@ -108,6 +179,7 @@ async fn show(cx: &Cx, metric: &str) -> String {
         "FORWARDING_RULES" => "forwarding-rules",
         "HEALTH_CHECKS" => "health-checks",
         "IN_USE_ADDRESSES" | "STATIC_ADDRESSES" => "addresses",
+        "DISKS_TOTAL_GB" | "SSD_TOTAL_GB" => "disks",
         "INSTANCE_GROUPS" => "instance-groups",
         "NETWORK_ENDPOINT_GROUPS" => "network-endpoint-groups",
         "SSL_CERTIFICATES" => "ssl-certificates",
@@ -144,7 +216,7 @@ mod tests {
             passed, 0 not seen.
 
             skip     gcp-quota
-                     The project's quotas leave room for the load balancer
+                     The project's quotas leave room for the load balancer and the nodes
                      (there is nothing of the kind here)
         "#]]
         .assert_eq(&report);
@@ -163,7 +235,7 @@ mod tests {
                           gcloud compute backend-services list --project p
 
             warn     gcp-quota
-                     The project's quotas leave room for the load balancer
+                     The project's quotas leave room for the load balancer and the nodes
         "#]]
         .assert_eq(&report);
     }
@@ -182,7 +254,7 @@ mod tests {
               kubectl kfcheck explain gcp-quota
 
             FAIL     gcp-quota
-                     The project's quotas leave room for the load balancer
+                     The project's quotas leave room for the load balancer and the nodes
         "#]]
         .assert_eq(&deployment.report(&QuotaLeft).await);
     }

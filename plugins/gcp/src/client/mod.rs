@@ -40,6 +40,8 @@ pub struct GoogleAccess {
     pub iap_audience: Option<String>,
     /// `--iap-token`: such a token.
     pub iap_token: Option<IapToken>,
+    /// `--caller-address`: where calls from here come from, as the outside sees it.
+    pub caller_address: Option<std::net::IpAddr>,
 }
 
 /// Google Cloud, for facts to ask. Nobody is asked before the first of them does.

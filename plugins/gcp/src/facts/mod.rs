@@ -3,6 +3,7 @@
 mod backend;
 mod cluster;
 mod cluster_config;
+mod config_connector;
 mod firewall;
 mod frontend;
 mod iap;
@@ -11,12 +12,13 @@ mod log;
 mod neg;
 mod network;
 mod objects;
+mod operations;
 mod quota;
 mod wire;
 
 pub use self::{
-    backend::*, cluster::*, cluster_config::*, firewall::*, frontend::*, iap::*, link::Link,
-    log::*, neg::*, network::*, objects::*, quota::*,
+    backend::*, cluster::*, cluster_config::*, config_connector::*, firewall::*, frontend::*,
+    iap::*, link::Link, log::*, neg::*, network::*, objects::*, operations::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};

@@ -46,3 +46,9 @@ pub(crate) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestam
 pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
+
+/// What another program wrote, with what looks like a secret taken out.
+pub(crate) fn redacted<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = Option::<String>::deserialize(from)?.unwrap_or_default();
+    Ok(kfcheck::redact::redact(&text).into_owned())
+}
