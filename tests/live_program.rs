@@ -315,6 +315,9 @@ async fn the_script_writes_a_bundle_with_the_same_cause_and_no_secret() {
             lines.take(2).map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(causes(&said), causes(&written), "{name}: {said}\n{told}");
+        // Whatever kinds Config Connector has, by the category that they share.
+        let of_config_connector = out.join("kubernetes/cnrm.cloud.google.com.json");
+        assert_eq!(of_config_connector.exists(), name == "gcp-healthy-shared-vpc", "{told}");
         let all = all_texts(&out);
         assert!(all.contains("KHJlZGFjdGVkKQ==") || !all.contains("kubeflow-oauth\""), "{name}");
         assert!(!all.contains("managedFields") && !all.contains("\"env\""), "{name}");

@@ -9,7 +9,7 @@ use crate::{Cluster, Operation};
 /// How long an operation takes at most, in minutes, by its kind: as long as HashiCorp's provider
 /// waits (terraform-provider-google, "Timeouts" of `google_container_cluster` and
 /// `google_container_node_pool`). How long nodes take to be replaced hangs on how many there are and
-/// on the pods on them, so there is no limit for those; nor is there one for kinds not listed.
+/// on the pods on them, so there is no limit for those; nor is there one for kinds not listed. A repair is taken for a change.
 const LIMITS: [(&str, i64); 12] = [
     ("CREATE_CLUSTER", 40),
     ("DELETE_CLUSTER", 40),
@@ -20,9 +20,9 @@ const LIMITS: [(&str, i64); 12] = [
     ("SET_MASTER_AUTH", 60),
     ("SET_NETWORK_POLICY", 60),
     ("SET_MAINTENANCE_POLICY", 60),
-    ("CREATE_NODE_POOL", 30),
-    ("DELETE_NODE_POOL", 30),
-    ("SET_NODE_POOL_MANAGEMENT", 30),
+    ("CREATE_NODE_POOL", 60),
+    ("DELETE_NODE_POOL", 60),
+    ("SET_NODE_POOL_MANAGEMENT", 60),
 ];
 
 /// How long an operation of this kind takes at most, in minutes, where that is known.

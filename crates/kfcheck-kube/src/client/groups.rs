@@ -31,20 +31,15 @@ pub async fn list_groups<T: DeserializeOwned + Send + Sync>(
     cx: &Cx,
     suffix: &str,
 ) -> Result<Vec<Arc<T>>, FactError> {
-    let (connection, kinds) = match cx.client::<ManagementCluster>() {
-        Ok(other) => {
-            let connection = other.0.connection().await?;
-            let groups = Groups::of(cx, &connection).await?;
-            let kinds = kinds(cx, &connection, &groups, suffix).await?;
-            (connection, kinds)
-        }
-        Err(_) => {
-            let groups = cx.get(Discovery).await?;
-            let connection = cx.client::<KubeClient>()?.connection().await?;
-            let kinds = kinds(cx, &connection, &groups, suffix).await?;
-            (connection, kinds)
-        }
+    let (connection, groups) = if let Ok(other) = cx.client::<ManagementCluster>() {
+        let connection = other.0.connection().await?;
+        let groups = Groups::of(cx, &connection).await?;
+        (connection, Arc::new(groups))
+    } else {
+        let groups = cx.get(Discovery).await?;
+        (cx.client::<KubeClient>()?.connection().await?, groups)
     };
+    let kinds = kinds(cx, &connection, &groups, suffix).await?;
     if kinds.is_empty() {
         return Err(Fault::Absent(format!("the cluster has no objects of *{suffix}")).into());
     }

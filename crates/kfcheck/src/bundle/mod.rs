@@ -162,9 +162,8 @@ impl Bundle {
             At::Groups(suffix) => self.manifests()?.of_groups(suffix).map(Kept::Objects),
             At::Text(path) => self.text(path)?.map(|text| Kept::Value(text.into())),
         };
-        let found = match found {
-            Some(found) => found,
-            None => return Err(self.recorded(spot).unwrap_or_else(|| self.nothing_at(spot))),
+        let Some(found) = found else {
+            return Err(self.recorded(spot).unwrap_or_else(|| self.nothing_at(spot)));
         };
         decode(found).map_err(malformed)
     }

@@ -116,6 +116,7 @@ impl Bundle {
 }
 
 /// Objects as `kubectl get` prints them.
+#[expect(clippy::needless_pass_by_value, reason = "put_members asks like that")]
 fn list_of(items: Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }

@@ -289,7 +289,9 @@ async fn controllers(
         let finding = out.fail(&subject, "does not run, and Config Connector does nothing");
         for status in pod.statuses().filter(|status| !status.ready) {
             let waits = status.state.waiting.as_ref().or(status.state.terminated.as_ref());
-            waits.iter().for_each(|waits| _ = finding.evidence("container", waits.says()));
+            if let Some(waits) = waits {
+                finding.evidence("container", waits.says());
+            }
         }
         let show = format!("kubectl describe pod {} -n {NAMESPACE}", pod.metadata.name);
         finding.fix(Risk::None, "shows why", show);
@@ -307,6 +309,7 @@ mod tests {
 
     const OLD: &str = "2026-11-21T08:00:00Z";
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests make it on the spot")]
     fn object(kind: &str, name: &str, ready: Value) -> Value {
         json!({ "apiVersion": "compute.cnrm.cloud.google.com/v1beta1", "kind": kind,
             "metadata": { "namespace": "infra", "name": name, "creationTimestamp": OLD },
@@ -325,7 +328,7 @@ mod tests {
 
     async fn report(objects: Vec<Value>) -> String {
         let mut deployment = Deployment::healthy();
-        objects.into_iter().for_each(|object| deployment.add(object));
+        deployment.objects.extend(objects);
         deployment.report(&ConfigConnectorReady).await
     }
 

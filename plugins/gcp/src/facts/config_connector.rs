@@ -86,14 +86,12 @@ impl Named for ConfigConnectorObject {
 fn interned(kind: &str) -> &'static str {
     static KINDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut kinds = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
-    match kinds.get(kind) {
-        Some(known) => known,
-        None => {
-            let new: &'static str = Box::leak(kind.to_owned().into_boxed_str());
-            kinds.insert(new);
-            new
-        }
+    if let Some(known) = kinds.get(kind) {
+        return known;
     }
+    let new: &'static str = Box::leak(kind.to_owned().into_boxed_str());
+    kinds.insert(new);
+    new
 }
 
 impl ConfigConnectorObject {

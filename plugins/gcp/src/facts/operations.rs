@@ -183,7 +183,7 @@ impl Operation {
     /// The innermost parts that have begun and not ended, each with what it is a part of.
     pub fn open_stages(&self) -> Vec<String> {
         let mut open = Vec::new();
-        for stage in self.progress.iter() {
+        if let Some(stage) = &self.progress {
             stage.open(&mut Vec::new(), &mut open);
         }
         open

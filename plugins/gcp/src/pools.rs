@@ -1,4 +1,4 @@
-//! The path below the machines, whether or not there is an entrance.
+//! What stands below everything else, whether or not there is an entrance.
 
 use kfcheck::{Cx, FactError, Path, Resource, Stretch, async_trait};
 use kfcheck_kube::{Node, all};
@@ -6,7 +6,7 @@ use kfcheck_kube::{Node, all};
 use crate::{BackendsInUse, Instances, OurCluster, facts::resource};
 
 /// Machines → the cluster, and its node pools: a machine that is there doesn't need its own any more.
-pub(crate) struct BelowMachines;
+pub(crate) struct Pools;
 
 /// The name of a node pool across layers.
 pub fn pool_resource(name: &str) -> Resource {
@@ -14,7 +14,7 @@ pub fn pool_resource(name: &str) -> Resource {
 }
 
 #[async_trait]
-impl Stretch for BelowMachines {
+impl Stretch for Pools {
     async fn draw(&self, cx: &Cx, path: &mut Path) -> Result<(), FactError> {
         // Who wants to judge the cluster says that it can't be seen.
         let Ok(cluster) = cx.get(OurCluster).await else { return Ok(()) };
