@@ -7,8 +7,8 @@ use kfcheck::{Cx, Fact, FactError, Fault};
 use serde::Serialize;
 
 use crate::{
-    BackendInUse, BackendsInUse, EffectiveFirewalls, Firewalls, GceIngresses, Guards, HealthCheck,
-    HealthChecks, Instance, Instances, Network, Networks, Subnetworks,
+    BackendInUse, BackendsInUse, EffectiveFirewalls, Firewalls, GoogleEntrances, Guards,
+    HealthCheck, HealthChecks, Instance, Instances, Network, Networks, Subnetworks,
     backends::{pods_of, port_on_pods},
     firewall::{Attempt, Decisive, judge, levels},
 };
@@ -49,11 +49,13 @@ impl Fact for ProbeReach {
     type Value = Vec<NetworkReach>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<NetworkReach>, FactError> {
-        if !cx.get(GceIngresses).await?.is_empty() {
+        if !cx.get(GoogleEntrances).await?.is_empty() {
             cx.begin(Networks);
         }
         let used = cx.get(BackendsInUse).await?;
         if used.is_empty() {
+            // Where the path has gaps, there may be more.
+            cx.path().await?;
             return Ok(Vec::new());
         }
         // The nodes of a cluster are in one network.

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 
 use crate::{
-    ComputeProject, GceIngresses, ProjectQuotas, Quota, Scope,
+    ComputeProject, GoogleEntrances, ProjectQuotas, Quota, Scope,
     events::{Complaint, complaint},
     quota_resource,
 };
@@ -11,7 +11,7 @@ use crate::{
 check! {
     /// ## What it checks
     /// The project's quotas of what a load balancer is made of: that none is used up while an
-    /// Ingress waits for it or its controller says so. One that is nearly used up is a warning.
+    /// Ingress or a Gateway waits for it or its controller says so. One that is nearly used up is a warning.
     ///
     /// ## Why it matters
     /// Every deployment takes backend services, health checks and addresses of the same project; the
@@ -42,15 +42,15 @@ const NEEDED: [&str; 11] = [
 #[async_trait]
 impl Check for QuotaLeft {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        let ingresses = cx.get(GceIngresses).await?;
+        let entrances = cx.get(GoogleEntrances).await?;
         let project = cx.get(ProjectQuotas).await;
         let mut exceeded = BTreeSet::new();
         let mut waits = false;
-        for ingress in ingresses.iter() {
-            let is_up = ingress.addresses().next().is_some();
+        for entrance in entrances.iter() {
+            let is_up = !entrance.addresses().is_empty();
             waits |= !is_up;
             // Without events, the numbers have to do.
-            let said = complaint(cx, &ingress.resource(), is_up, &[]).await.ok().flatten();
+            let said = complaint(cx, &entrance.resource(), is_up, &[]).await.ok().flatten();
             let Some(event) = said else { continue };
             let Complaint::Quota(metric, region) = Complaint::of(&event.message) else { continue };
             // Room was made since.
@@ -58,7 +58,7 @@ impl Check for QuotaLeft {
                 continue;
             }
             let quota = quota_resource(&metric, region.as_deref());
-            out.built_from(&**ingress, &quota);
+            out.built_from(entrance, &quota);
             if exceeded.insert(quota.clone()) {
                 let finding = out.fail(&quota, "is used up");
                 finding.evidence("event", &event.message);
@@ -76,8 +76,8 @@ impl Check for QuotaLeft {
             }
             let numbers = format!("{usage} of {limit}");
             if usage >= limit && waits {
-                for ingress in ingresses.iter() {
-                    out.built_from(&**ingress, &quota);
+                for entrance in entrances.iter() {
+                    out.built_from(entrance, &quota);
                 }
                 let finding = out.fail(&quota, format!("is used up ({numbers})"));
                 finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);

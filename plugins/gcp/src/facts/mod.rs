@@ -9,11 +9,12 @@ mod link;
 mod log;
 mod neg;
 mod objects;
+mod policy;
 mod quota;
 
 pub use self::{
     backend::*, cluster::*, firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*,
-    objects::*, quota::*,
+    objects::*, policy::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
