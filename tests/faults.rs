@@ -21,6 +21,7 @@ type Faults = Vec<(&'static str, Times, Fault)>;
 
 /// A healthy deployment, with faults before the API server and before Google.
 struct Trouble {
+    shape: &'static str,
     kubernetes: Faults,
     google: Faults,
     access: fn(&mut Access),
@@ -30,11 +31,12 @@ struct Trouble {
 impl Trouble {
     fn none() -> Self {
         let (access, google_access) = (|_: &mut Access| (), |_: &mut GoogleAccess| ());
-        Self { kubernetes: Vec::new(), google: Vec::new(), access, google_access }
+        Self { shape: "negs", kubernetes: Vec::new(), google: Vec::new(), access, google_access }
     }
 
     async fn report(self) -> Report {
-        let sky = Sky::over(&root().join("tests/scenarios/gcp-healthy-negs/bundle")).await;
+        let bundle = format!("tests/scenarios/gcp-healthy-{}/bundle", self.shape);
+        let sky = Sky::over(&root().join(bundle)).await;
         let before = async |url: &str, faults: Faults| {
             let proxy = FaultProxy::before(url);
             let add = |proxy: FaultProxy, (route, times, fault)| proxy.fault(route, times, fault);
@@ -82,10 +84,10 @@ async fn what_passes_changes_nothing_in_the_report() {
     assert!(expected.starts_with("kubeflow.example.com: nothing broken found."), "{expected}");
     let slow = || refused(403, "rateLimitExceeded", "Quota exceeded for quota metric");
     let troubles: [(Faults, Faults); 5] = [
-        (vec![("", Every(3), Fault::Status(503))], vec![("", Every(3), Fault::Status(503))]),
-        (vec![("", Every(3), RetryAfter(429, 0))], vec![("", Every(3), Fault::Status(429))]),
-        (vec![("", Every(3), Reset)], vec![("", Every(3), Reset)]),
-        (vec![("", First(1), Truncate)], vec![("", Every(4), slow())]),
+        (vec![("", Every(10), Fault::Status(503))], vec![("", Every(10), Fault::Status(503))]),
+        (vec![("", Every(10), RetryAfter(429, 0))], vec![("", Every(10), Fault::Status(429))]),
+        (vec![("", Every(10), Reset)], vec![("", Every(10), Reset)]),
+        (vec![("", First(1), Truncate)], vec![("", Every(10), slow())]),
         (Vec::new(), vec![("getHealth", First(1), Fault::Status(503))]),
     ];
     for (kubernetes, google) in troubles {
@@ -210,6 +212,23 @@ async fn a_permission_that_google_denies_is_named_and_hides_no_other() {
         "{}",
         said(&report)
     );
+    assert_eq!(status(&report, "gcp-backend-health"), Status::Pass);
+    assert_eq!(exit_code(&report, Threshold::Fail), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_project_that_may_not_be_read_is_named_with_the_role_that_it_takes() {
+    let fault = || refused(403, "forbidden", "Required permission for 'projects/ml-host'");
+    let trouble = Trouble {
+        shape: "shared-vpc",
+        google: vec![("/projects/ml-host/", Always, fault())],
+        ..Trouble::none()
+    };
+    let report = trouble.report().await;
+    let said = said(&report);
+    assert!(said.contains("compute.firewalls.list on project ml-host"), "{said}");
+    assert!(said.contains("roles/compute.networkViewer there grants it"), "{said}");
+    assert_ne!(status(&report, "gcp-firewall-webhook"), Status::Pass);
     assert_eq!(status(&report, "gcp-backend-health"), Status::Pass);
     assert_eq!(exit_code(&report, Threshold::Fail), 3);
 }

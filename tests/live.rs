@@ -141,7 +141,7 @@ async fn pages_that_expire_and_old_servers_give_the_same_report() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_list_is_asked_for_once() {
-    for shape in ["gateway", "instance-groups", "negs", "shared-vpc"] {
+    for shape in ["gateway", "instance-groups", "negs", "private", "shared-vpc"] {
         let bundle = root().join(format!("tests/scenarios/gcp-healthy-{shape}/bundle"));
         let sky = Sky::over(&bundle).await;
         run(&sky.world()).await;

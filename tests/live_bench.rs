@@ -21,7 +21,7 @@ const DELAY: Duration = Duration::from_millis(100);
 fn main() -> io::Result<()> {
     let program = release()?;
     let runtime = tokio::runtime::Runtime::new()?;
-    for shape in ["instance-groups", "negs", "shared-vpc"] {
+    for shape in ["instance-groups", "negs", "private", "shared-vpc"] {
         let bundle = root().join(format!("tests/scenarios/gcp-healthy-{shape}/bundle"));
         runtime.block_on(measure(shape, &bundle));
         let opened = || Bundle::open(&bundle).map_err(io::Error::other);

@@ -14,7 +14,10 @@ use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{BackendPolicy, HealthCheckPolicy};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
-use kfcheck_kube::{Access, Certificate, ConfigMap, Deployment, EndpointSlice, Endpoints, Event};
+use kfcheck_kube::{
+    Access, Certificate, ConfigMap, CustomResourceDefinition, Deployment, EndpointSlice, Endpoints,
+    Event,
+};
 use kfcheck_kube::{ApiGateway, ApiRoute};
 use kfcheck_kube::{Gateway, Ingress, KubeClient, MutatingWebhook, Node, Object, Pod, Policy};
 use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook};
@@ -41,6 +44,7 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<Certificate>(),
         kind::<CloudEndpoint>(),
         kind::<ConfigMap>(),
+        kind::<CustomResourceDefinition>(),
         kind::<Deployment>(),
         kind::<EndpointSlice>(),
         kind::<Endpoints>(),

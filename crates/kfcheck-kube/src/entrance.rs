@@ -138,3 +138,54 @@ impl RoutedGateway {
         named.or_else(|| self.only(|route| hosts(route).is_empty()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::{Value, json};
+
+    use crate::{
+        checks::service_endpoints::ServiceEndpointsReady,
+        testing::{ingress, report},
+    };
+
+    /// What is said of a Gateway whose route leads to Istio's gateway, beside these objects.
+    async fn beside(objects: &[Value]) -> String {
+        let metadata = json!({ "namespace": "infra", "name": "front" });
+        let route = json!({ "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": metadata, "spec": { "parentRefs": [{ "name": "front" }],
+                "hostnames": ["kf.example.com"], "rules": [{ "backendRefs": [
+                    { "namespace": "istio-system", "name": "istio-ingressgateway", "port": 80 }
+                ] }] } });
+        let gateway = json!({ "apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "Gateway",
+            "metadata": metadata, "spec": { "gatewayClassName": "any" } });
+        let service = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "shop", "name": "shop" } });
+        let objects = [&[gateway, route, service], objects].concat();
+        report(&ServiceEndpointsReady, &objects, &[]).await
+    }
+
+    #[tokio::test]
+    async fn an_ingress_to_something_else_gives_way_to_a_gateway() {
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  kube-service-endpoints
+              HTTPRoute infra/front sends requests to Service istio-ingressgateway, which
+                does not exist
+                fix       shows the Services that there are, and their ports
+                          kubectl get services -n istio-system
+              kubectl kfcheck explain kube-service-endpoints
+
+            FAIL     kube-service-endpoints
+                     Every Service on the path has a ready endpoint
+        "#]]
+        .assert_eq(&beside(&[ingress("grafana")]).await);
+    }
+
+    #[tokio::test]
+    async fn an_ingress_to_kubeflow_comes_first() {
+        let says = beside(&[ingress("istio-ingressgateway")]).await;
+        assert!(says.contains("Ingress kubeflow/front") && !says.contains("HTTPRoute"), "{says}");
+    }
+}

@@ -59,6 +59,13 @@ impl WorkloadsSeen {
     }
 }
 
+impl WorkloadsSeen {
+    /// The workloads, for whoever has noted already what could not be seen.
+    pub fn workloads(&self) -> &[PodGroup] {
+        &self.workloads
+    }
+}
+
 impl PodGroup {
     /// Its pods that requests may go to.
     pub fn ready(&self) -> usize {

@@ -161,7 +161,9 @@ impl World {
     pub fn bundle(&self) -> Bundle {
         let mut bundle = Bundle::new();
         for (flight, keep) in lock(&self.inner.flights).values() {
-            let (Some((spot, encode)), Some(answer)) = (keep, flight.peek()) else { continue };
+            // Also what came in without anybody waiting for it.
+            let answer = flight.clone().now_or_never();
+            let (Some((spot, encode)), Some(answer)) = (keep, answer) else { continue };
             let value = answer.as_ref().map(|value| encode(value.as_ref()));
             bundle.put(spot, value.map_err(|error| error.fault.clone()));
         }
@@ -262,7 +264,7 @@ impl Cx {
         let flights = lock(&world.flights);
         let failed = flights.values().filter_map(|(flight, keep)| {
             let (spot, _) = keep.as_ref()?;
-            Some((spot.address(), flight.peek()?.as_ref().err()?.fault.clone()))
+            Some((spot.address(), flight.clone().now_or_never()?.err()?.fault))
         });
         Ok(failed.collect())
     }

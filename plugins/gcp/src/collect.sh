@@ -165,6 +165,19 @@ while read -r NAME PROJECT; do
     @GUARDS@ </dev/null
 done <"$work/names"
 
+jq -r '.[] | select((.nats // []) != []) | "\(.name) \(.region | split("/") | last) \(.selfLink | capture("projects/(?<p>[^/]+)/").p)"' \
+  "$out/gcp/compute/routers.json" 2>/dev/null >"$work/names"
+while read -r NAME REGION PROJECT; do
+  keep_entry gcp/compute/routerStatus "$REGION/$NAME" compute.routers.get \
+    @ROUTER_STATUS@ </dev/null
+done <"$work/names"
+
+jq -r '.[] | select(.visibility == "private") | .name' "$out/gcp/dns/managedZones.json" 2>/dev/null >"$work/names"
+while read -r NAME; do
+  keep_entry gcp/dns/resourceRecordSets "$NAME" dns.resourceRecordSets.list \
+    @RECORDS@ </dev/null
+done <"$work/names"
+
 @PROBES@
 version=$(kubectl version -o json 2>/dev/null | jq -r '.serverVersion.gitVersion // empty')
 jq -n --arg at "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --arg context "$name" --arg version "$version" \

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use kfcheck::{Cx, Fact, FactError, Fault};
+use kfcheck::{Cx, Fact, FactError};
 use serde::Serialize;
 
 use crate::{
-    BackendInUse, BackendsInUse, EffectiveFirewalls, Firewalls, GoogleEntrances, Guards,
-    HealthCheck, HealthChecks, Instance, Instances, Network, Networks, Subnetworks,
+    BackendInUse, BackendsInUse, EffectiveFirewalls, GoogleEntrances, Guards, HealthCheck,
+    HealthChecks, Instance, Instances, Network, Networks, Subnetworks,
     backends::{pods_of, port_on_pods},
-    firewall::{Attempt, Decisive, judge, levels},
+    firewall::{Attempt, Decisive, Direction, judge, levels},
+    guards::{guards_of, policies_first},
 };
 
 /// Where Google's health checks and load balancers come from (Load Balancing documentation,
@@ -86,7 +87,7 @@ impl Fact for ProbeReach {
                     continue;
                 };
                 reach.backends.insert(backend.name.clone());
-                let levels = levels(guards, *first);
+                let levels = levels(guards, *first, Direction::Ingress);
                 for source in sources(cx, used, &network).await? {
                     for &port in &ports {
                         let attempt = Attempt { source, instance, network: &network, port };
@@ -143,40 +144,6 @@ async fn serving_port(cx: &Cx, used: &BackendInUse) -> Result<Option<u16>, FactE
     }
     let pods = pods_of(cx, &used.service).await?;
     Ok(used.service_port.as_ref().and_then(|port| port_on_pods(port, &pods)))
-}
-
-/// What guards a network, and why that isn't all, if it isn't.
-async fn guards_of(cx: &Cx, network: &Network) -> Result<(Guards, Option<FactError>), FactError> {
-    let Network { project, name, .. } = network;
-    let all = EffectiveFirewalls { project: project.clone(), network: name.clone() };
-    let (mut guards, unseen) = match cx.get(all).await {
-        Ok(guards) => ((*guards).clone(), None),
-        Err(error) => (Guards::default(), Some(error)),
-    };
-    if guards.firewalls.is_empty() {
-        guards.firewalls.clone_from(&*cx.get(Firewalls).await?);
-        let of_project = |rule: &crate::Firewall| rule.network.project() == project;
-        if network.shared && !guards.firewalls.iter().any(of_project) {
-            let detail = format!(
-                "no firewall rule of host project {project} is among those listed; list them \
-                 there, which takes compute.firewalls.list on {project}"
-            );
-            return Err(Fault::Unreachable(detail).into());
-        }
-    }
-    Ok((guards, unseen))
-}
-
-async fn policies_first(cx: &Cx, network: &Network) -> bool {
-    let networks = cx.get(Networks).await;
-    let ours = |order: &&crate::NetworkOrder| {
-        order.name == network.name && order.self_link.project() == network.project
-    };
-    let order = networks.iter().flat_map(|all| all.iter()).find(ours);
-    order.is_some_and(|order| {
-        order.network_firewall_policy_enforcement_order.as_deref()
-            == Some("BEFORE_CLASSIC_FIREWALL")
-    })
 }
 
 /// Where health checks and requests come from. Load balancers that are made of Envoy send requests

@@ -11,9 +11,10 @@ use kfcheck_kube::{
 use crate::{
     Addresses, BackendConfig, BackendHealth, BackendPolicy, BackendServices, CloudEndpoint,
     Clusters, EffectiveFirewalls, Firewalls, ForwardingRules, GoogleAccess, HealthCheckPolicy,
-    HealthChecks, Instances, LogEntries, ManagedCertificate, NetworkEndpointGroups,
-    NetworkEndpoints, Networks, ProjectQuotas, Regions, ServiceNetworkEndpointGroup,
-    SslCertificates, Subnetworks, TargetHttpProxies, TargetHttpsProxies, UrlMaps,
+    HealthChecks, Instances, LogEntries, ManagedCertificate, ManagedZones, NetworkEndpointGroups,
+    NetworkEndpoints, Networks, ProjectQuotas, RecordSets, Regions, RouterStatus, Routers, Routes,
+    ServiceNetworkEndpointGroup, SslCertificates, Subnetworks, TargetHttpProxies,
+    TargetHttpsProxies, UrlMaps,
 };
 
 /// What the script is to look at.
@@ -41,6 +42,12 @@ pub fn script(options: &ScriptOptions) -> String {
     };
     let endpoints = NetworkEndpoints { group: "$NAME".to_owned(), zone: "$ZONE".to_owned() };
     let guards = EffectiveFirewalls { project: "$PROJECT".to_owned(), network: "$NAME".to_owned() };
+    let router = RouterStatus {
+        project: "$PROJECT".to_owned(),
+        region: "$REGION".to_owned(),
+        router: "$NAME".to_owned(),
+    };
+    let records = RecordSets { project: "$project".to_owned(), zone: "$NAME".to_owned() };
     let log = ContainerLog {
         namespace: "$NAMESPACE".to_owned(),
         pod: "$POD".to_owned(),
@@ -62,6 +69,8 @@ pub fn script(options: &ScriptOptions) -> String {
         ("@HEALTH@", command(&health(None))),
         ("@ENDPOINTS@", command(&endpoints)),
         ("@GUARDS@", command(&guards)),
+        ("@ROUTER_STATUS@", command(&router)),
+        ("@RECORDS@", command(&records)),
         ("@PROBES@", probes.to_owned()),
         ("@VERSION@", env!("CARGO_PKG_VERSION").to_owned()),
     ];
@@ -92,6 +101,9 @@ fn lists() -> String {
         list(&Clusters),
         list(&Firewalls),
         list(&ForwardingRules),
+        list(&ManagedZones),
+        list(&Routers),
+        list(&Routes),
         list(&HealthChecks),
         list(&Instances),
         list(&LogEntries),

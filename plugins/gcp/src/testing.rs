@@ -193,6 +193,29 @@ impl Deployment {
         self.files.retain(|(known, _)| known != name);
     }
 
+    /// Takes the nodes' public addresses away: the control plane is at 172.16.0.0/28, the nodes are
+    /// in subnetwork `part` of region `r`, and nothing is in the way of what they ask for.
+    pub(crate) fn make_private(&mut self) {
+        let (network, part) =
+            ("projects/p/global/networks/net", "projects/p/regions/r/subnetworks/part");
+        *self.file("gcp/container/clusters") = json!([{ "name": "c", "location": "z",
+            "selfLink": "https://container/v1/projects/p/zones/z/clusters/c",
+            "networkConfig": { "network": network, "subnetwork": part },
+            "ipAllocationPolicy": { "useIpAliases": true, "clusterIpv4CidrBlock": "10.8.0.0/14",
+                "clusterSecondaryRangeName": "pods" },
+            "privateClusterConfig": { "enablePrivateNodes": true,
+                "masterIpv4CidrBlock": "172.16.0.0/28" } }]);
+        *self.file("gcp/compute/subnetworks") = json!([{ "name": "part", "selfLink": part,
+            "network": network, "region": "projects/p/regions/r", "ipCidrRange": "10.0.0.0/20",
+            "privateIpGoogleAccess": true, "secondaryIpRanges": [
+                { "rangeName": "pods", "ipCidrRange": "10.8.0.0/14" }] }]);
+        *self.file("gcp/compute/networks") = json!([{ "name": "net", "selfLink": network }]);
+        let node = &mut self.file("gcp/compute/instances")[0];
+        node["tags"]["items"] = json!(["nodes", "gke-c-1234-node"]);
+        node["networkInterfaces"] = json!([{ "network": network, "subnetwork": part,
+            "networkIP": "10.0.0.2", "accessConfigs": [] }]);
+    }
+
     /// Makes every endpoint unhealthy.
     pub(crate) fn unhealthy(&mut self) {
         let health = self.file("gcp/compute/backendServiceHealth");

@@ -1,8 +1,9 @@
-use std::net::IpAddr;
-
 use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
 
-use crate::{ContainerStatus, PodGroup, Workloads};
+use crate::{
+    PodGroup, Workloads,
+    pulls::{PullTrouble, public_address, waits_for_image},
+};
 
 check! {
     /// ## What it checks
@@ -27,23 +28,23 @@ impl Check for ImagePull {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let workloads = cx.get(Workloads).await?;
         for group in workloads.seen(out) {
-            let mut statuses = group.pods.iter().flat_map(|pod| pod.statuses());
-            let Some((status, says)) = statuses.find_map(waits_for_image) else {
+            let waiting = group.pods.iter().find_map(|pod| waits_for_image(pod));
+            let Some((status, says)) = waiting else {
                 if !group.pods.is_empty() {
                     out.ok(&group.resource);
                 }
                 continue;
             };
-            let trouble = Trouble::of(&says);
-            let message = format!("can't pull {}: {}", status.image, trouble.words());
+            let trouble = PullTrouble::of(&says);
+            let message = format!("can't pull {}: {}", status.image, words(trouble));
             let finding = match (group.is_vital && group.ready() == 0, trouble) {
                 (false, _) => out.warn(&group.resource, message),
                 // What keeps the nodes from the registry is somebody else's to say.
-                (true, Trouble::Network) => out.unbuilt(&group.resource, message),
+                (true, PullTrouble::Network) => out.unbuilt(&group.resource, message),
                 (true, _) => out.fail(&group.resource, message),
             };
             finding.evidence("because", &says);
-            if let (Trouble::Network, Some(address)) = (trouble, public_address(&says)) {
+            if let (PullTrouble::Network, Some(address)) = (trouble, public_address(&says)) {
                 finding.evidence("went to", format!("{address}, a public address"));
             }
             let namespace = group.resource.namespace.as_deref().unwrap_or("default");
@@ -54,79 +55,21 @@ impl Check for ImagePull {
     }
 }
 
-/// The image that a container waits for, and what the kubelet says of it.
-fn waits_for_image(status: &ContainerStatus) -> Option<(&ContainerStatus, String)> {
-    let waiting = status.state.waiting.as_ref()?;
-    let reasons = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
-    reasons.contains(&waiting.reason()).then(|| (status, waiting.says()))
-}
-
-/// What keeps an image away.
-#[derive(Clone, Copy)]
-enum Trouble {
-    Refused,
-    Missing,
-    Name,
-    Rate,
-    Network,
-    Unsaid,
-}
-
-impl Trouble {
-    /// Reads it off the words of the container runtimes and registries.
-    fn of(says: &str) -> Self {
-        let says = says.to_lowercase();
-        let any = |words: &[&str]| words.iter().any(|word| says.contains(word));
-        if any(&["toomanyrequests", "too many requests", "rate limit", " 429"]) {
-            Self::Rate
-        } else if any(&[
-            "i/o timeout",
-            "no such host",
-            "connection refused",
-            "connection reset",
-            "network is unreachable",
-            "no route to host",
-            "deadline exceeded",
-            "tls handshake timeout",
-            "client.timeout",
-            "server misbehaving",
-        ]) {
-            Self::Network
-        } else if any(&["invalidimagename", "invalid reference"]) {
-            Self::Name
-        } else if any(&["manifest unknown", "not found"]) {
-            Self::Missing
-        } else if any(&[
-            "unauthorized",
-            "forbidden",
-            "denied",
-            "authentication required",
-            "no basic auth",
-            " 401",
-            " 403",
-        ]) {
-            Self::Refused
-        } else {
-            Self::Unsaid
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Refused => "the registry refuses",
-            Self::Missing => "the registry has no such image",
-            Self::Rate => "the registry limits the rate",
-            Self::Network => "the nodes can't reach the registry",
-            Self::Name => "its name is not valid",
-            Self::Unsaid => "see what the kubelet says",
-        }
+fn words(trouble: PullTrouble) -> &'static str {
+    match trouble {
+        PullTrouble::Refused => "the registry refuses",
+        PullTrouble::Missing => "the registry has no such image",
+        PullTrouble::Rate => "the registry limits the rate",
+        PullTrouble::Network => "the nodes can't reach the registry",
+        PullTrouble::Name => "its name is not valid",
+        PullTrouble::Unsaid => "see what the kubelet says",
     }
 }
 
-fn remedy(trouble: Trouble, group: &PodGroup, namespace: &str) -> (&'static str, String) {
+fn remedy(trouble: PullTrouble, group: &PodGroup, namespace: &str) -> (&'static str, String) {
     let pod = group.pods.first().map_or("", |pod| &pod.metadata.name);
     match trouble {
-        Trouble::Refused => (
+        PullTrouble::Refused => (
             "shows the pull secrets that the pod has",
             format!(
                 "kubectl get pod -n {namespace} {pod} -o jsonpath='{{.spec.imagePullSecrets}}'"
@@ -134,26 +77,6 @@ fn remedy(trouble: Trouble, group: &PodGroup, namespace: &str) -> (&'static str,
         ),
         _ => ("shows every attempt", group.show()),
     }
-}
-
-/// The first address in a text that is neither private nor one of Google's private ones.
-fn public_address(says: &str) -> Option<IpAddr> {
-    // `dial tcp 54.1.2.3:443`, or after the arrow where the own address comes first.
-    let from = ["dial tcp ", "->"]
-        .iter()
-        .find_map(|before| says.rfind(before).map(|at| at + before.len()))?;
-    let digits = |c: char| c.is_ascii_digit() || c == '.';
-    let word: String = says[from..].chars().take_while(|c| digits(*c)).collect();
-    let addresses = word.parse::<IpAddr>().into_iter();
-    let mut public = addresses.filter(|address| match address {
-        IpAddr::V4(v4) => {
-            let google = v4.octets()[..3] == [199, 36, 153];
-            let carrier = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
-            !(carrier || v4.is_private() || v4.is_loopback() || v4.is_link_local() || google)
-        }
-        IpAddr::V6(_) => false,
-    });
-    public.next()
 }
 
 #[cfg(test)]

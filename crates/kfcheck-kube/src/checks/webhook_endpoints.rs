@@ -4,8 +4,8 @@ use jiff::{Timestamp, ToSpan};
 use kfcheck::{Check, Cx, FactError, Findings, Now, Resource, Risk, async_trait, check};
 
 use crate::{
-    MutatingWebhook, Pod, Service, ServiceEndpoints, ValidatingWebhook, Webhook,
-    WebhookConfiguration, WebhookService, all, find, pem, within,
+    Pod, Service, ServiceEndpoints, Webhook, WebhookConfiguration, WebhookService, Webhooks, find,
+    pem, within,
 };
 
 check! {
@@ -29,18 +29,9 @@ check! {
 #[async_trait]
 impl Check for WebhookEndpoints {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        let (validating, mutating) = futures::future::join(
-            cx.get(all::<ValidatingWebhook>()),
-            cx.get(all::<MutatingWebhook>()),
-        )
-        .await;
-        let mut configurations: Vec<(Resource, &WebhookConfiguration)> = Vec::new();
-        let validating = validating.map_err(|error| out.unseen(error)).unwrap_or_default();
-        let mutating = mutating.map_err(|error| out.unseen(error)).unwrap_or_default();
-        configurations.extend(validating.iter().map(|w| (Resource::from(&**w), &w.0)));
-        configurations.extend(mutating.iter().map(|w| (Resource::from(&**w), &w.0)));
-        for (subject, configuration) in configurations {
-            examine(cx, &subject, configuration, out).await?;
+        let webhooks = cx.get(Webhooks).await?;
+        for (subject, configuration) in webhooks.seen(out) {
+            examine(cx, subject, configuration, out).await?;
         }
         Ok(())
     }

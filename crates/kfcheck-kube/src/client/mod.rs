@@ -26,7 +26,7 @@ use crate::Chosen;
 /// How long a credential plugin may take.
 const PLUGIN: Duration = Duration::from_secs(15);
 /// How often a call is made before its failure is believed.
-const TRIES: u32 = 4;
+const TRIES: u32 = 5;
 /// How long it is waited before the second one; each further one twice as long.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest that a server's `Retry-After` is heeded.

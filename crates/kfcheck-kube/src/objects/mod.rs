@@ -2,6 +2,7 @@
 
 mod certificate;
 mod config_map;
+mod crd;
 mod event;
 mod gateway_api;
 mod ingress;
@@ -20,8 +21,8 @@ use kfcheck::{Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    certificate::*, config_map::*, event::*, gateway_api::*, ingress::*, istio::*, node::*, pod::*,
-    secret::*, service::*, webhook::*, workload::*,
+    certificate::*, config_map::*, crd::*, event::*, gateway_api::*, ingress::*, istio::*, node::*,
+    pod::*, secret::*, service::*, webhook::*, workload::*,
 };
 
 /// A kind of objects, as far as checks read it. [`object!`](crate::object) implements it.

@@ -1,7 +1,13 @@
+use jiff::Timestamp;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Place, Resource};
+use kfcheck_kube::null_is_empty;
 use serde::{Deserialize, Serialize};
 
-use super::{Link, compute, named};
+use super::{
+    AuthorizedNetworks, Autopilot, ControlPlaneEndpointsConfig, IpAllocationPolicy, Link,
+    NetworkConfig, NodePool, PrivateClusterConfig, StatusCondition, compute, named,
+    wire::{time, words},
+};
 use crate::client::{Google, GoogleAccess, GoogleCredentials, convert, fault, unusable};
 
 /// The project and the cluster in it.
@@ -144,29 +150,61 @@ pub struct Cluster {
     pub name: String,
     /// A zone or a region.
     pub location: String,
+    /// Itself.
+    #[serde(skip_serializing_if = "Link::is_empty")]
+    pub self_link: Link,
+    /// `RUNNING`, `PROVISIONING`, `ERROR`, …
+    #[serde(deserialize_with = "cluster_status", skip_serializing_if = "String::is_empty")]
+    pub status: String,
+    /// Why it is not as it should be.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "String::is_empty")]
+    pub status_message: String,
+    /// The same, one by one.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<StatusCondition>,
+    /// Since when it is there.
+    #[serde(deserialize_with = "time", skip_serializing_if = "Option::is_none")]
+    pub create_time: Option<Timestamp>,
+    /// The name of its network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The name of the part of it that the nodes are in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnetwork: Option<String>,
+    /// The addresses of its pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_ipv4_cidr: Option<String>,
+    /// The addresses of its Services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub services_ipv4_cidr: Option<String>,
     /// How pods get their addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_allocation_policy: Option<IpAllocationPolicy>,
+    /// What of it has no public address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_cluster_config: Option<PrivateClusterConfig>,
+    /// Where its API server can be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_plane_endpoints_config: Option<ControlPlaneEndpointsConfig>,
+    /// Whose calls its API server answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master_authorized_networks_config: Option<AuthorizedNetworks>,
+    /// Whether Google keeps its nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autopilot: Option<Autopilot>,
+    /// Its nodes.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub node_pools: Vec<NodePool>,
     /// Where its API server is.
+    #[serde(deserialize_with = "null_is_empty")]
     pub endpoint: String,
     /// Which network it is in.
+    #[serde(deserialize_with = "null_is_empty")]
     pub network_config: NetworkConfig,
 }
 
-/// Which network a cluster is in.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NetworkConfig {
-    /// The network, maybe another project's.
-    pub network: Link,
-}
-
-/// How pods get their addresses.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct IpAllocationPolicy {
-    /// From the network itself, rather than by routes.
-    pub use_ip_aliases: bool,
+words! {
+    cluster_status: google_cloud_container_v1::model::cluster::Status,
 }
 
 impl Fact for Clusters {
@@ -273,7 +311,8 @@ pub struct Instance {
     pub self_link: Link,
     tags: Tags,
     service_accounts: Vec<ServiceAccount>,
-    network_interfaces: Vec<Interface>,
+    /// Its links to networks; the first is the one that nodes use.
+    pub network_interfaces: Vec<Interface>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -288,10 +327,18 @@ struct ServiceAccount {
     email: String,
 }
 
+/// A machine's link to a network.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Interface {
-    network: Link,
+#[serde(rename_all = "camelCase", default)]
+pub struct Interface {
+    /// The network.
+    pub network: Link,
+    /// The part of it.
+    #[serde(skip_serializing_if = "Link::is_empty")]
+    pub subnetwork: Link,
+    /// The address there.
+    #[serde(rename = "networkIP", skip_serializing_if = "String::is_empty")]
+    pub network_ip: String,
 }
 
 impl Instance {
@@ -312,7 +359,7 @@ impl Instance {
     }
 }
 
-named!(Instance);
+named!(Instance, Subnetwork);
 
 /// A network, maybe another project's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -348,6 +395,16 @@ compute! {
     Subnetworks, "subnetworks", "networks subnets" => Subnetwork, OurProjects, aggregated Subnetworks.subnetworks
 }
 
+/// A range of addresses beside a subnetwork's own.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecondaryRange {
+    /// Its name.
+    pub range_name: String,
+    /// Its addresses.
+    pub ip_cidr_range: String,
+}
+
 /// One part of a network.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -358,8 +415,17 @@ pub struct Subnetwork {
     pub network: Link,
     /// Where it is.
     pub region: Link,
+    /// Itself.
+    #[serde(skip_serializing_if = "Link::is_empty")]
+    pub self_link: Link,
     /// Its addresses.
     pub ip_cidr_range: String,
+    /// Ranges beside its own: of pods and Services.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub secondary_ip_ranges: Vec<SecondaryRange>,
+    /// Whether machines without an address on the internet reach Google's APIs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_ip_google_access: Option<bool>,
     /// `PRIVATE`, `REGIONAL_MANAGED_PROXY`, …
     pub purpose: String,
 }

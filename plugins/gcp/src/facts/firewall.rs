@@ -1,5 +1,6 @@
 use ipnet::IpNet;
 use kfcheck::{Cx, Fact, FactError, Place, wire};
+use kfcheck_kube::null_is_empty;
 use serde::{Deserialize, Serialize};
 
 use super::{Link, OurProject, compute, named};
@@ -35,6 +36,12 @@ pub struct Firewall {
     pub source_tags: Vec<String>,
     /// From machines with these service accounts.
     pub source_service_accounts: Vec<String>,
+    /// To where, of what goes out; nothing at all means to anywhere.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
+    pub destination_ranges: Vec<Range>,
+    /// Whether it logs what it decides on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_config: Option<super::LogConfig>,
     /// To machines with these tags.
     pub target_tags: Vec<String>,
     /// To machines with these service accounts.
@@ -42,6 +49,13 @@ pub struct Firewall {
 }
 
 named!(Firewall);
+
+impl Firewall {
+    /// Whether it logs what it decides on.
+    pub fn logs(&self) -> bool {
+        self.log_config.is_some_and(|config| config.enable)
+    }
+}
 
 /// A protocol and ports of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -157,6 +171,9 @@ pub struct SecureTag {
 pub struct PolicyMatch {
     /// From where.
     pub src_ip_ranges: Vec<Range>,
+    /// To where.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dest_ip_ranges: Vec<Range>,
     /// Which protocols and ports.
     pub layer4_configs: Vec<Layer4>,
     /// By secure tags, names, regions, threat lists or address groups, which aren't modelled.
@@ -189,7 +206,8 @@ impl Fact for EffectiveFirewalls {
     }
 
     async fn fetch(&self, cx: &Cx) -> Result<Guards, FactError> {
-        cx.get(OurProject).await?;
+        let own = cx.get(OurProject).await?;
+        let own = own.first().map_or("", String::as_str);
         let Self { project, network } = self;
         let google = cx.client::<Google>()?;
         let builder = google_cloud_compute_v1::client::Networks::builder();
@@ -200,7 +218,9 @@ impl Fact for EffectiveFirewalls {
             let answer = request.send().await;
             answer.map_err(|e| fault(&e, "compute", project, Self::NEEDS[0]))
         };
-        Ok(convert(cx.call(what.clone(), asked).await?, &what)?)
+        let answer = cx.call(what.clone(), asked).await;
+        let answer = answer.map_err(|fault| super::say_where(fault.into(), own, project))?;
+        Ok(convert(answer, &what)?)
     }
 }
 

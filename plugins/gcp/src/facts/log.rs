@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use google_cloud_gax::options::RequestOptionsBuilder;
 use jiff::{Timestamp, ToSpan};
 use kfcheck::{Cx, Fact, FactError, Now, Place, wire};
@@ -36,6 +38,58 @@ pub struct Payload {
     /// The result of a health check's probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check_probe_result: Option<ProbeResult>,
+    /// A connection that a firewall rule has decided on (VPC documentation, "Firewall Rules Logging
+    /// log format"), which spells its fields in another way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+    /// `ALLOWED` or `DENIED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disposition: Option<String>,
+    /// The rule.
+    #[serde(rename = "rule_details", skip_serializing_if = "Option::is_none")]
+    pub rule_details: Option<RuleDetails>,
+}
+
+/// A connection that a firewall rule has decided on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Connection {
+    /// From where.
+    pub src_ip: String,
+    /// To where.
+    pub dest_ip: String,
+    /// To which port.
+    #[serde(deserialize_with = "wire::number", skip_serializing_if = "Option::is_none")]
+    pub dest_port: Option<u16>,
+    /// By number: 6 is TCP.
+    #[serde(deserialize_with = "wire::number", skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u8>,
+}
+
+/// The rule that has decided.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuleDetails {
+    /// `network:NETWORK/firewall:NAME`.
+    pub reference: String,
+    /// Its priority.
+    #[serde(deserialize_with = "wire::number", skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+}
+
+/// A connection that was denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// From where.
+    pub from: IpAddr,
+    /// To where.
+    pub to: IpAddr,
+    /// `tcp`, `udp`, …
+    pub protocol: String,
+    /// To which port.
+    pub port: Option<u16>,
+    /// By which rule.
+    pub rule: String,
 }
 
 /// The result of a health check's probe (Load Balancing documentation, "Health check logging").
@@ -72,6 +126,30 @@ impl ProbeResult {
 }
 
 impl LogEntry {
+    /// The connection that was denied, where the entry is about one.
+    pub fn denied(&self) -> Option<Denied> {
+        let Payload { connection, disposition, rule_details, .. } = &self.json_payload;
+        let connection = connection.as_ref()?;
+        let protocol = match connection.protocol? {
+            1 => "icmp".to_owned(),
+            6 => "tcp".to_owned(),
+            17 => "udp".to_owned(),
+            other => format!("protocol {other}"),
+        };
+        let rule = rule_details.as_ref().map(|rule| {
+            let name = rule.reference.rsplit(':').next().unwrap_or_default();
+            let priority = rule.priority.map(|p| format!(" (priority {p})")).unwrap_or_default();
+            format!("{name}{priority}")
+        });
+        (disposition.as_deref() == Some("DENIED")).then_some(Denied {
+            from: connection.src_ip.parse().ok()?,
+            to: connection.dest_ip.parse().ok()?,
+            protocol,
+            port: connection.dest_port,
+            rule: rule.unwrap_or_else(|| "a rule that isn't named".to_owned()),
+        })
+    }
+
     /// The latest probe result of every endpoint that `about` is true for.
     pub fn probes(all: &[Self], about: impl Fn(&ProbeResult) -> bool) -> Vec<&ProbeResult> {
         let probe = |entry: &'_ Self| entry.json_payload.health_check_probe_result.is_some();

@@ -2,19 +2,22 @@
 
 mod backend;
 mod cluster;
+mod cluster_config;
 mod firewall;
 mod frontend;
 mod iap;
 mod link;
 mod log;
 mod neg;
+mod network;
 mod objects;
 mod policy;
 mod quota;
+mod wire;
 
 pub use self::{
-    backend::*, cluster::*, firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*,
-    objects::*, policy::*, quota::*,
+    backend::*, cluster::*, cluster_config::*, firewall::*, frontend::*, iap::*, link::Link,
+    log::*, neg::*, network::*, objects::*, policy::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
@@ -50,9 +53,13 @@ macro_rules! compute {
 
             async fn fetch(&self, $cx: &kfcheck::Cx) -> Result<Vec<$item>, kfcheck::FactError> {
                 let projects = $cx.get($crate::facts::$projects).await?;
-                let asked = projects.iter().map(|$project| async move {
-                    let answer: (Vec<$item>, Vec<String>) = $ask;
-                    Ok::<_, kfcheck::FactError>(answer)
+                let own = projects.first().map_or("", String::as_str);
+                let asked = projects.iter().map(async |$project| {
+                    let asked = async {
+                        let answer: (Vec<$item>, Vec<String>) = $ask;
+                        Ok::<_, kfcheck::FactError>(answer)
+                    };
+                    asked.await.map_err(|error| $crate::facts::say_where(error, own, $project))
                 });
                 let (mut all, mut missing) = (Vec::new(), Vec::new());
                 for (items, unreachable) in futures::future::try_join_all(asked).await? {
@@ -64,6 +71,16 @@ macro_rules! compute {
             }
         }
     };
+}
+
+/// A denial, with the project that it is of where that is the network's.
+pub(crate) fn say_where(mut error: FactError, own: &str, project: &str) -> FactError {
+    if let (Fault::Denied { permission }, true) = (&mut error.fault, own != project) {
+        *permission = format!(
+            "{permission} on project {project} (roles/compute.networkViewer there grants it)"
+        );
+    }
+    error
 }
 
 /// Notes the locations that did not answer, as far as the cluster is there.
