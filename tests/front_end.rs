@@ -143,6 +143,14 @@ fn an_entrance_can_be_named() {
     assert!(stdout(&kfcheck(&service)).contains("pass     kube-service-endpoints"));
     let host = ["gcp", "--bundle", HEALTHY, "--host", "kubeflow.example.com"];
     assert!(stdout(&kfcheck(&host)).starts_with("kubeflow.example.com: nothing broken found."));
+    let bundle = "tests/scenarios/gcp-healthy-gateway/bundle";
+    for entrance in [["--gateway", "istio-system/kubeflow"], ["--host", "kubeflow.example.com"]] {
+        let gateway = kfcheck(&[["gcp", "--bundle"], [bundle, "-v"], entrance].concat());
+        assert!(stdout(&gateway).contains("pass     gcp-backend-health"), "{entrance:?}");
+        assert_eq!(gateway.status.code(), Some(0), "{entrance:?}");
+    }
+    let other = kfcheck(&["gcp", "--bundle", bundle, "--gateway", "kubeflow/kubeflow-gateway"]);
+    assert!(stdout(&other).contains("Gateway kubeflow/kubeflow-gateway does not exist"));
     let missing = kfcheck(&["gcp", "--bundle", HEALTHY, "--ingress", "kubeflow/gone"]);
     assert!(stdout(&missing).contains("Ingress kubeflow/gone does not exist"));
     assert_eq!(missing.status.code(), Some(3), "what was asked about was not seen");

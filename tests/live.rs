@@ -141,7 +141,7 @@ async fn pages_that_expire_and_old_servers_give_the_same_report() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_list_is_asked_for_once() {
-    for shape in ["instance-groups", "negs", "private", "shared-vpc"] {
+    for shape in ["gateway", "instance-groups", "negs", "private", "shared-vpc"] {
         let bundle = root().join(format!("tests/scenarios/gcp-healthy-{shape}/bundle"));
         let sky = Sky::over(&bundle).await;
         run(&sky.world()).await;
@@ -152,7 +152,9 @@ async fn each_list_is_asked_for_once() {
             let new = seen.insert((call.method, call.path.clone(), call.query));
             assert!(new || by_body, "{shape}: {} twice", call.path);
         }
-        let lists = seen.iter().filter(|(_, path, _)| path.ends_with("/gateways"));
+        let lists = seen.iter().filter(|(_, path, _)| {
+            path.contains("/networking.istio.io/") && path.ends_with("/gateways")
+        });
         assert_eq!(lists.count(), 1, "{shape}: a namespace's gateways are among all of them");
     }
 }

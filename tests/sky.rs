@@ -12,11 +12,13 @@ use std::{
 
 use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
+use kfcheck_gcp::{BackendPolicy, HealthCheckPolicy};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
 use kfcheck_kube::{
     Access, Certificate, ConfigMap, CustomResourceDefinition, Deployment, EndpointSlice, Endpoints,
     Event,
 };
+use kfcheck_kube::{ApiGateway, ApiRoute};
 use kfcheck_kube::{Gateway, Ingress, KubeClient, MutatingWebhook, Node, Object, Pod, Policy};
 use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook};
 use kfcheck_kube::{Target, VirtualService};
@@ -37,7 +39,10 @@ fn kinds() -> Vec<ObjectKind> {
         K::KIND
     }
     vec![
+        kind::<ApiGateway>(),
+        kind::<ApiRoute>(),
         kind::<BackendConfig>(),
+        kind::<BackendPolicy>(),
         kind::<Certificate>(),
         kind::<CloudEndpoint>(),
         kind::<ConfigMap>(),
@@ -47,6 +52,7 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<Endpoints>(),
         kind::<Event>(),
         kind::<Gateway>(),
+        kind::<HealthCheckPolicy>(),
         kind::<Ingress>(),
         kind::<ManagedCertificate>(),
         kind::<MutatingWebhook>(),

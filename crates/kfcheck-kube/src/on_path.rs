@@ -52,7 +52,7 @@ impl<K: Object> Fact for OnPath<K> {
 impl<K: Object> Found<K> {
     /// The objects that are drawn in `path`.
     pub async fn of(cx: &Cx, path: &Path) -> Self {
-        let resources = path.of_kind("kubernetes", K::KIND.kind);
+        let resources = path.of_kind("kubernetes", K::CALLED);
         let namespaces: BTreeSet<_> = resources.iter().map(|r| r.namespace.as_deref()).collect();
         let asked = join_all(namespaces.into_iter().map(|namespace| async move {
             match namespace {

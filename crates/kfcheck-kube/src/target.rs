@@ -1,11 +1,13 @@
 //! Where the request path begins.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
+use kfcheck::{Cx, Fact, FactError, Fault, Named};
 use serde::Serialize;
 
-use crate::{Context, Ingress, Service, all, one, within};
+use crate::{
+    ApiRoute, Context, Entrance, EntranceBackend, Ingress, RoutedGateway, Service, all, one, within,
+};
 
 /// Which endpoint the user asks about. Where nothing is said, Kubeflow's usual one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Target {
     pub host: Option<String>,
     /// An Ingress, as namespace and name.
     pub ingress: Option<(String, String)>,
+    /// A Gateway of the Gateway API, as namespace and name.
+    pub gateway: Option<(String, String)>,
     /// A Service, as namespace and name.
     pub service: Option<(String, String)>,
     /// Where to look; a name without a namespace is here, or else where the kubeconfig says.
@@ -40,24 +44,6 @@ const USUAL: [&str; 2] = ["istio-system", "kubeflow"];
 /// The Services that usually stand behind them: Istio's gateway, and the proxies before it.
 const GATEWAYS: [&str; 4] = ["istio-ingressgateway", "istio-ingress", "envoy", "ambassador"];
 
-/// Where requests enter the cluster.
-#[derive(Clone, Debug)]
-pub enum Entrance {
-    /// An Ingress.
-    Ingress(Arc<Ingress>),
-    /// A Service with an address of its own.
-    Service(Arc<Service>),
-}
-
-impl Named for Entrance {
-    fn resource(&self) -> Resource {
-        match self {
-            Self::Ingress(ingress) => ingress.resource(),
-            Self::Service(service) => service.resource(),
-        }
-    }
-}
-
 /// The entrances that lead to the [`Target`].
 #[derive(Clone, Serialize)]
 pub struct Entrances;
@@ -78,24 +64,84 @@ impl Fact for Entrances {
             let found = cx.get(one::<Service>(namespace, name)).await?;
             return named("Service", namespace, name, found.iter().cloned().map(Entrance::Service));
         }
-        let ingresses = match &target.host {
-            Some(host) => match &target.namespace {
-                Some(namespace) => serving(&cx.get(within::<Ingress>(namespace)).await?, host),
-                None => serving(&cx.get(all::<Ingress>()).await?, host),
-            },
-            None => usual(cx, target.namespace.as_deref()).await?,
+        if let Some((namespace, name)) = &target.gateway {
+            let namespace = &target.namespace(cx, namespace).await;
+            let mut found = match RoutedGateway::all(cx, Some(namespace)).await {
+                // What was asked for can't be skipped.
+                Err(FactError { fault: Fault::Absent(_), .. }) => Vec::new(),
+                found => found?,
+            };
+            found.retain(|found| found.gateway.metadata.name == *name);
+            let found = found.into_iter().map(|gateway| Entrance::Gateway(meant(gateway, &target)));
+            return named("Gateway", namespace, name, found);
+        }
+        let namespace = target.namespace.as_deref();
+        let ingresses = match (&target.host, namespace) {
+            (Some(host), Some(namespace)) => {
+                serving(&cx.get(within::<Ingress>(namespace)).await?, host)
+            }
+            (Some(host), None) => serving(&cx.get(all::<Ingress>()).await?, host),
+            (None, namespace) => usual(cx, namespace).await?,
         };
+        let is_sure = |ingress: &Arc<Ingress>| match &target.host {
+            Some(host) => ingress.hosts().any(|known| crate::covers(known, host)),
+            None => ingress.backends().any(|backend| is_gateway(&backend.service)),
+        };
+        let mut gateways = Ok(Vec::new());
+        if !ingresses.iter().any(is_sure) {
+            gateways = RoutedGateway::all(cx, namespace).await;
+            let leading = gateways.iter().flatten().filter_map(|all| leading(all, &target));
+            let leading = in_usual(leading.collect());
+            if !leading.is_empty() {
+                return Ok(leading.into_iter().map(Entrance::Gateway).collect());
+            }
+        }
         if !ingresses.is_empty() {
             return Ok(ingresses.into_iter().map(Entrance::Ingress).collect());
         }
-        // Without an Ingress, a load balancer may stand for the gateway's Service itself.
-        let namespace = target.namespace.as_deref().unwrap_or(USUAL[0]);
-        let services = cx.get(within::<Service>(namespace)).await?;
+        // Without either, a load balancer may stand for the gateway's Service itself.
+        let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await?;
         let gateway = |service: &&Arc<Service>| {
             service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
         };
-        Ok(services.iter().filter(gateway).cloned().map(Entrance::Service).collect())
+        let services: Vec<_> = services.iter().filter(gateway).cloned().collect();
+        if !services.is_empty() || target.host.is_some() {
+            return Ok(services.into_iter().map(Entrance::Service).collect());
+        }
+        let others = match gateways {
+            Err(FactError { fault: Fault::Absent(_), .. }) => Vec::new(),
+            others => others?,
+        };
+        let here = |found: &RoutedGateway| {
+            let here = found.gateway.metadata.namespace();
+            namespace.map_or(USUAL.contains(&here), |namespace| namespace == here)
+        };
+        Ok(others.into_iter().filter(here).map(Entrance::Gateway).collect())
     }
+}
+
+/// A Gateway with its routes to Kubeflow, if it has any.
+fn leading(gateway: &RoutedGateway, target: &Target) -> Option<RoutedGateway> {
+    match &target.host {
+        Some(host) => gateway.serving(host),
+        None => gateway.only(leads_to_gateway),
+    }
+}
+
+/// The same, or else with all of its routes.
+fn meant(gateway: RoutedGateway, target: &Target) -> RoutedGateway {
+    leading(&gateway, target).unwrap_or(gateway)
+}
+
+/// The Gateways in the usual namespaces, or else all.
+fn in_usual(all: Vec<RoutedGateway>) -> Vec<RoutedGateway> {
+    let is = |found: &&RoutedGateway| USUAL.contains(&found.gateway.metadata.namespace());
+    let usual: Vec<_> = all.iter().filter(is).cloned().collect();
+    if usual.is_empty() { all } else { usual }
+}
+
+fn leads_to_gateway(route: &ApiRoute) -> bool {
+    route.backends().any(|backend| is_gateway(&backend.service))
 }
 
 fn named(
@@ -157,7 +203,7 @@ impl Fact for EntranceIngresses {
         let entrances = cx.get(Entrances).await?;
         let ingresses = entrances.iter().filter_map(|entrance| match entrance {
             Entrance::Ingress(ingress) => Some(Arc::clone(ingress)),
-            Entrance::Service(_) => None,
+            Entrance::Gateway(_) | Entrance::Service(_) => None,
         });
         Ok(ingresses.collect())
     }
@@ -174,18 +220,22 @@ impl Fact for FrontServices {
     async fn fetch(&self, cx: &Cx) -> Result<Vec<Arc<Service>>, FactError> {
         let mut front: Vec<Arc<Service>> = Vec::new();
         for entrance in cx.get(Entrances).await?.iter() {
-            let ingress = match entrance {
-                Entrance::Ingress(ingress) => ingress,
-                Entrance::Service(service) => {
-                    front.push(Arc::clone(service));
-                    continue;
-                }
-            };
-            let services = cx.get(within::<Service>(ingress.metadata.namespace())).await?;
-            let used = |service: &&Arc<Service>| {
-                ingress.backends().any(|backend| backend.service == service.metadata.name)
-            };
-            front.extend(services.iter().filter(used).cloned());
+            if let Entrance::Service(service) = entrance {
+                front.push(Arc::clone(service));
+                continue;
+            }
+            let backends = entrance.backends();
+            let namespaces: BTreeSet<_> = backends.iter().map(|to| &*to.namespace).collect();
+            for namespace in namespaces {
+                let services = cx.get(within::<Service>(namespace)).await?;
+                let used = |service: &&Arc<Service>| {
+                    let named = |to: &EntranceBackend| {
+                        to.namespace == namespace && to.service == service.metadata.name
+                    };
+                    backends.iter().any(named)
+                };
+                front.extend(services.iter().filter(used).cloned());
+            }
         }
         front.sort_by_key(|service| service.resource());
         front.dedup_by_key(|service| service.resource());

@@ -14,6 +14,7 @@ pub(crate) async fn report(
         "kubernetes": { "context": "test", "serverVersion": "v1.30.1" } });
     let bundle = Bundle::default()
         .with("bundle.json", manifest)
+        .with("kubernetes/gateways.gateway.networking.k8s.io.json", json!({ "items": [] }))
         .with("kubernetes/all.json", json!({ "kind": "List", "items": objects }));
     let bundle =
         files.iter().fold(bundle, |bundle, (name, value)| bundle.with(name, value.clone()));

@@ -176,12 +176,15 @@ pub struct Inspect {
 /// Where the request path begins.
 #[derive(Debug, clap::Args)]
 pub struct EntranceArgs {
-    /// The name that users type; without it, Kubeflow's usual Ingress is looked for.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["ingress", "service"])]
+    /// The name that users type; without it, Kubeflow's usual Ingress is looked for, or a Gateway.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["ingress", "gateway", "service"])]
     pub host: Option<String>,
     /// The Ingress to begin at.
-    #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = namespaced, conflicts_with = "service")]
+    #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = namespaced, conflicts_with_all = ["gateway", "service"])]
     pub ingress: Option<(String, String)>,
+    /// The Gateway of the Gateway API to begin at (not Istio's).
+    #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = namespaced, conflicts_with = "service")]
+    pub gateway: Option<(String, String)>,
     /// The Service to begin at.
     #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = namespaced)]
     pub service: Option<(String, String)>,
@@ -196,6 +199,7 @@ impl EntranceArgs {
         Target {
             host: self.host.clone(),
             ingress: self.ingress.clone(),
+            gateway: self.gateway.clone(),
             service: self.service.clone(),
             namespace: self.namespace.clone(),
         }

@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use kfcheck::{Cx, Fact, FactError, Named, Resource};
-use kfcheck_kube::{FrontServices, Ingress, Pod, Port, Service, ServicePort, within};
+use kfcheck_kube::{Entrance, FrontServices, Pod, Port, Service, ServicePort, within};
 use serde::Serialize;
 
 use crate::{
     BackendService, BackendServices, NegStatus, UrlMap, UrlMaps,
-    ingress::{GceIngresses, backends_said},
+    entrances::{GoogleEntrances, backends_said, is_behind, is_named_for, url_maps_said},
 };
 
 /// The backend services that requests to the entrance are sent to.
@@ -20,11 +20,11 @@ pub struct BackendsInUse;
 pub struct BackendInUse {
     /// The backend service.
     pub backend: BackendService,
-    /// The Ingress it was made for.
-    pub ingress: Resource,
+    /// The Ingress or Gateway it was made for.
+    pub entrance: Resource,
     /// The Service behind it.
     pub service: Arc<Service>,
-    /// The port of the Service that the Ingress sends requests to.
+    /// The port of the Service that the entrance sends requests to.
     pub service_port: Option<ServicePort>,
 }
 
@@ -33,7 +33,7 @@ impl Fact for BackendsInUse {
     type Value = Vec<BackendInUse>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<BackendInUse>, FactError> {
-        let entrances = cx.get(GceIngresses).await?;
+        let entrances = cx.get(GoogleEntrances).await?;
         let mut used = Vec::new();
         if entrances.is_empty() {
             return Ok(used);
@@ -42,13 +42,13 @@ impl Fact for BackendsInUse {
         let backends = cx.get(BackendServices).await?;
         // Without URL maps, what the controller says has to do.
         let maps = cx.get(UrlMaps).await;
-        for ingress in entrances.iter() {
-            let said = backends_said(ingress);
+        for entrance in entrances.iter() {
+            let said = backends_said(entrance);
             let routed: Vec<_> = match &maps {
-                Ok(maps) => routed(ingress, maps),
+                Ok(maps) => routed(entrance, maps),
                 Err(_) => Vec::new(),
             };
-            for service in services.iter().filter(|service| is_behind(ingress, service)) {
+            for service in services.iter().filter(|service| is_behind(entrance, service)) {
                 let groups = NegStatus::of(service).and_then(Result::ok).unwrap_or_default();
                 let named = |backend: &&BackendService| {
                     let name = &backend.name;
@@ -61,7 +61,10 @@ impl Fact for BackendsInUse {
                             .any(|group| backend.backends.iter().any(|b| b.group.name() == group));
                     let stands_for = match backend.service_name() {
                         Some(_) => backend.is_for(service),
-                        None => has_port_of(backend, service, &groups),
+                        None => {
+                            has_port_of(backend, service, &groups)
+                                || is_named_for(&backend.name, service)
+                        }
                     };
                     ours && stands_for
                 };
@@ -81,9 +84,9 @@ impl Fact for BackendsInUse {
                 for backend in chosen.unwrap_or_default() {
                     used.push(BackendInUse {
                         backend: backend.clone(),
-                        ingress: ingress.resource(),
+                        entrance: entrance.resource(),
                         service: Arc::clone(service),
-                        service_port: port_in_use(ingress, service, backend),
+                        service_port: port_in_use(entrance, service, backend),
                     });
                 }
             }
@@ -92,16 +95,16 @@ impl Fact for BackendsInUse {
     }
 }
 
-/// The backend services that the URL map of an Ingress sends its hosts' requests to, by name.
-fn routed(ingress: &Ingress, maps: &[UrlMap]) -> Vec<String> {
-    let name = ingress.metadata.annotation(&["ingress.kubernetes.io/url-map"]);
-    let ours = maps.iter().filter(|map| Some(&*map.name) == name);
+/// The backend services that the URL maps of an entrance send its hosts' requests to, by name.
+fn routed(entrance: &Entrance, maps: &[UrlMap]) -> Vec<String> {
+    let names = url_maps_said(entrance);
+    let ours = maps.iter().filter(|map| names.contains(&&*map.name));
     let services = ours.flat_map(|map| {
-        let hosts: Vec<_> = ingress.hosts().collect();
+        let hosts = entrance.hosts();
         if hosts.is_empty() {
             map.all_services()
         } else {
-            hosts.into_iter().flat_map(|host| map.services(host)).collect()
+            hosts.iter().flat_map(|host| map.services(host)).collect()
         }
     });
     services.map(|link| link.name().to_owned()).collect()
@@ -115,20 +118,15 @@ fn has_port_of(backend: &BackendService, service: &Service, groups: &NegStatus) 
         || port.is_some() && service.spec.ports.iter().any(|p| p.node_port == port)
 }
 
-pub(crate) fn is_behind(ingress: &Ingress, service: &Service) -> bool {
-    let named = ingress.backends().any(|backend| backend.service == service.metadata.name);
-    named && ingress.metadata.namespace() == service.metadata.namespace()
-}
-
 /// The port of `service` that `backend` stands for: the one with its node port or its group, or
-/// else the only one that the Ingress names.
+/// else the only one that the entrance names.
 fn port_in_use(
-    ingress: &Ingress,
+    entrance: &Entrance,
     service: &Service,
     backend: &BackendService,
 ) -> Option<ServicePort> {
-    let ports = ingress.backends().filter(|b| b.service == service.metadata.name).map(|b| &b.port);
-    let named: Vec<_> = ports.filter_map(|port| service.port(port)).collect();
+    let asked = entrance.ports_of(service);
+    let named: Vec<_> = asked.iter().filter_map(|to| service.port(&to.port)).collect();
     let groups = NegStatus::of(service).and_then(Result::ok).unwrap_or_default();
     let of_group = |port: &&&ServicePort| {
         let group = groups.network_endpoint_groups.get(&port.port.to_string());

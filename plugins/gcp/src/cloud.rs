@@ -19,7 +19,8 @@ impl Cloud for GoogleCloud {
         let used = cx.get(BackendsInUse).await?;
         let audience = |used: &BackendInUse| {
             let BackendInUse { backend, .. } = used;
-            (format!("/projects/…/global/backendServices/{}", backend.id), backend.into())
+            let place = backend.region.as_ref().map_or("global", |region| region.name());
+            (format!("/projects/…/{place}/backendServices/{}", backend.id), backend.into())
         };
         let known = used.iter().filter(|used| !used.backend.id.is_empty());
         Ok(known.map(audience).collect())

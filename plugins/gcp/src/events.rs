@@ -1,4 +1,4 @@
-//! What Google's controllers say about an Ingress or a Service.
+//! What Google's controllers say about an Ingress, a Gateway or a Service.
 
 use std::sync::{Arc, LazyLock};
 
@@ -36,7 +36,13 @@ pub(crate) async fn complaint(
 
 /// Whether a controller is one of Google's, or unnamed. Others speak of the same Ingress.
 fn is_googles(component: &str) -> bool {
-    let known = ["loadbalancer-controller", "ingress-gce", "neg-controller", "managed-certificate"];
+    let known = [
+        "loadbalancer-controller",
+        "ingress-gce",
+        "neg-controller",
+        "managed-certificate",
+        "gateway-controller",
+    ];
     component.is_empty() || known.iter().any(|name| component.contains(name))
 }
 
@@ -50,6 +56,10 @@ fn before(now: Timestamp) -> Timestamp {
 
 /// Whether an event says that the load balancer was built. "Scheduled for sync" is a promise.
 fn is_success(event: &Event) -> bool {
+    // The controller of Gateways says SYNC for the promise, too.
+    if event.by().contains("gateway-controller") {
+        return event.kind == "Normal" && event.message.contains("was a success");
+    }
     let built = ["CREATE", "Create", "ADD", "IPChanged", "Attach", "Sync"];
     event.kind == "Normal"
         && built.contains(&event.reason.as_str())
@@ -85,6 +95,8 @@ impl Complaint {
         static QUOTA: LazyLock<Option<Regex>> = LazyLock::new(|| {
             Regex::new(r"Quota '([A-Z0-9_]+)' exceeded(?:.*?in region ([a-z0-9-]+))?").ok()
         });
+        static GONE: LazyLock<Option<Regex>> =
+            LazyLock::new(|| Regex::new(r"(services?|secrets?) (\S+/\S+) not found").ok());
         static QUOTED: LazyLock<Option<Regex>> =
             LazyLock::new(|| Regex::new(r#"["'`]([^"'`]+)["'`]"#).ok());
         let quoted = |from: &str| {
@@ -93,6 +105,13 @@ impl Complaint {
             found.map(|found| found[1].to_owned()).unwrap_or_default()
         };
         let lower = message.to_lowercase();
+        if let Some(found) = GONE.as_ref().and_then(|gone| gone.captures(&lower)) {
+            let name = found[2].trim_matches('"').to_owned();
+            return match &found[1] {
+                "secret" | "secrets" => Self::Secret(name),
+                _ => Self::Service(name),
+            };
+        }
         if let Some(found) = QUOTA.as_ref().and_then(|quota| quota.captures(message)) {
             return Self::Quota(found[1].to_owned(), found.get(2).map(|m| m.as_str().to_owned()));
         }
@@ -104,6 +123,8 @@ impl Complaint {
             Self::Service(quoted("service"))
         } else if lower.contains("static ip") || lower.contains("static-ip") {
             Self::Address(quoted("static"))
+        } else if lower.contains("address \"") && lower.contains("does not exist") {
+            Self::Address(quoted("address \""))
         } else if lower.contains("secret") {
             Self::Secret(quoted("secret"))
         } else if lower.contains("resourcenotready") || lower.contains("is not ready") {
@@ -176,6 +197,14 @@ mod tests {
             (
                 "could not initialize: secret \"tls\" does not exist",
                 Complaint::Secret("tls".into()),
+            ),
+            (
+                "failed to translate Gateway \"kf/front\": Error GWCER106: Gateway \"kf/front\" is invalid, err: address \"kf-ip\" does not exist.",
+                Complaint::Address("kf-ip".into()),
+            ),
+            (
+                "error cause: reference-not-found: Error GWCER104: HTTPRoute \"kf/r\" is misconfigured, err: Error GWCER102: services kf/gateway not found",
+                Complaint::Service("kf/gateway".into()),
             ),
             ("something new", Complaint::Other),
         ] {

@@ -1,7 +1,7 @@
 //! What a cluster stands on: its machines, their network, and the way out of it.
 
 use ipnet::IpNet;
-use kfcheck::{Cx, Fact, FactError, Resource};
+use kfcheck::{Cx, Fact, FactError, Fault, Resource};
 use kfcheck_kube::{Node, UnreachedRegistries, all};
 use serde::Serialize;
 
@@ -37,8 +37,11 @@ impl Fact for ClusterGround {
         cx.begin(Subnetworks);
         cx.begin(all::<Node>());
         let cluster = (*cx.get(OurCluster).await?).clone();
-        let nodes = cx.get(all::<Node>()).await?;
-        let instances = cx.get(Instances).await?;
+        // All are waited for: what one that fails leaves unasked would be missing in the bundle.
+        let subnetworks = cx.get(Subnetworks).await;
+        let instances = cx.get(Instances).await;
+        let (nodes, instances, subnetworks) =
+            (cx.get(all::<Node>()).await?, instances?, subnetworks?);
         let ours = |instance: &&Instance| nodes.iter().any(|n| n.metadata.name == instance.name);
         let nodes: Vec<_> = instances.iter().filter(ours).cloned().collect();
         let project = cluster.self_link.project().to_owned();
@@ -51,7 +54,15 @@ impl Fact for ClusterGround {
             Some(&interface.subnetwork).filter(|link| !link.is_empty())
         });
         let part = part.unwrap_or(&cluster.network_config.subnetwork);
-        let subnetworks = cx.get(Subnetworks).await?;
+        if network.name.is_empty() {
+            // Its bare name doesn't say whether the network is another project's.
+            return Err(Fault::Malformed {
+                file: format!("cluster {}", cluster.name),
+                detail: "neither networkConfig.network nor its machines say which network it is in"
+                    .into(),
+            }
+            .into());
+        }
         let subnetwork = subnetworks.iter().find(|s| s.self_link.same(part)).cloned();
         let region = part
             .after("regions")

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use kfcheck::{Cx, Fact, FactError};
-use kfcheck_kube::{EntranceIngresses, Ingress, Target, covers, within};
+use kfcheck_kube::{EntranceIngresses, Ingress, covers, within};
 use serde::Serialize;
 
 use crate::ManagedCertificate;
@@ -18,11 +18,13 @@ impl Fact for GceIngresses {
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<Arc<Ingress>>, FactError> {
         let ingresses = cx.get(EntranceIngresses).await?;
-        let ours = |ingress: &&Arc<Ingress>| {
-            ingress.class().is_none_or(|class| class == "gce" || class == "gce-internal")
-        };
-        Ok(ingresses.iter().filter(ours).cloned().collect())
+        Ok(ingresses.iter().filter(|ingress| is_gce(ingress)).cloned().collect())
     }
+}
+
+/// Whether an Ingress is for Google's controller.
+pub(crate) fn is_gce(ingress: &Ingress) -> bool {
+    ingress.class().is_none_or(|class| class == "gce" || class == "gce-internal")
 }
 
 /// The reserved address that an Ingress asks for, by name.
@@ -83,30 +85,4 @@ pub(crate) async fn certificates_of(
 
 pub(crate) fn is_for(certificate: &ManagedCertificate, host: &str) -> bool {
     certificate.spec.domains.iter().any(|domain| covers(domain, host))
-}
-
-/// The names by which users reach the entrance: the one asked about, or those of the Ingresses. A
-/// wildcard is none.
-#[derive(Clone, Serialize)]
-pub(crate) struct HostsInUse;
-
-impl Fact for HostsInUse {
-    const NAME: &'static str = "gcp.hosts";
-    type Value = BTreeSet<String>;
-
-    async fn fetch(&self, cx: &Cx) -> Result<BTreeSet<String>, FactError> {
-        let ingresses = cx.get(GceIngresses).await?;
-        let target = cx.setting::<Target>();
-        let hosts = ingresses.iter().flat_map(|ingress| hosts_of(&target, ingress));
-        Ok(hosts.map(str::to_owned).collect())
-    }
-}
-
-/// The names by which users reach one Ingress.
-pub(crate) fn hosts_of<'a>(target: &'a Target, ingress: &'a Ingress) -> BTreeSet<&'a str> {
-    let hosts: BTreeSet<_> = match &target.host {
-        Some(host) => BTreeSet::from([host.as_str()]),
-        None => ingress.hosts().collect(),
-    };
-    hosts.into_iter().filter(|host| !host.contains('*')).collect()
 }

@@ -7,7 +7,7 @@ use kfcheck::{Cx, Fact, FactError};
 use serde::Serialize;
 
 use crate::{
-    BackendInUse, BackendsInUse, EffectiveFirewalls, GceIngresses, Guards, HealthCheck,
+    BackendInUse, BackendsInUse, EffectiveFirewalls, GoogleEntrances, Guards, HealthCheck,
     HealthChecks, Instance, Instances, Network, Networks, Subnetworks,
     backends::{pods_of, port_on_pods},
     firewall::{Attempt, Decisive, Direction, judge, levels},
@@ -50,7 +50,7 @@ impl Fact for ProbeReach {
     type Value = Vec<NetworkReach>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<NetworkReach>, FactError> {
-        if !cx.get(GceIngresses).await?.is_empty() {
+        if !cx.get(GoogleEntrances).await?.is_empty() {
             cx.begin(Networks);
         }
         let used = cx.get(BackendsInUse).await?;

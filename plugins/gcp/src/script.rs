@@ -2,19 +2,19 @@
 
 use kfcheck::Fact;
 use kfcheck_kube::{
-    Certificate, ConfigMap, ContainerLog, Deployment, EndpointSlice, Endpoints, Event, Gateway,
-    Ingress, MutatingWebhook, NAMESPACES, Node, Object, Objects, Pod, Policy,
-    RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook, VirtualService, all,
-    within,
+    ApiGateway, ApiRoute, Certificate, ConfigMap, ContainerLog, Deployment, EndpointSlice,
+    Endpoints, Event, Gateway, Ingress, MutatingWebhook, NAMESPACES, Node, Object, Objects, Pod,
+    Policy, RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook, VirtualService,
+    all, within,
 };
 
 use crate::{
-    Addresses, BackendConfig, BackendHealth, BackendServices, CloudEndpoint, Clusters,
-    ConfigConnectorObjects, EffectiveFirewalls, Firewalls, ForwardingRules, GoogleAccess,
-    HealthChecks, Instances, LogEntries, ManagedCertificate, ManagedZones, NetworkEndpointGroups,
-    NetworkEndpoints, Networks, Operations, ProjectQuotas, RecordSets, Regions, RouterStatus,
-    Routers, Routes, ServiceNetworkEndpointGroup, SslCertificates, Subnetworks, TargetHttpProxies,
-    TargetHttpsProxies, UrlMaps,
+    Addresses, BackendConfig, BackendHealth, BackendPolicy, BackendServices, CloudEndpoint,
+    Clusters, ConfigConnectorObjects, EffectiveFirewalls, Firewalls, ForwardingRules, GoogleAccess,
+    HealthCheckPolicy, HealthChecks, Instances, LogEntries, ManagedCertificate, ManagedZones,
+    NetworkEndpointGroups, NetworkEndpoints, Networks, Operations, ProjectQuotas, RecordSets,
+    Regions, RouterStatus, Routers, Routes, ServiceNetworkEndpointGroup, SslCertificates,
+    Subnetworks, TargetHttpProxies, TargetHttpsProxies, UrlMaps,
 };
 
 /// What the script is to look at.
@@ -166,6 +166,8 @@ fn cluster_objects() -> String {
         object(&all::<MutatingWebhook>(), "", "", "plain"),
         object(&all::<ValidatingWebhook>(), "", "", "plain"),
         object(&all::<Gateway>(), "", "", "plain"),
+        object(&all::<ApiGateway>(), "", "", "plain"),
+        object(&all::<ApiRoute>(), "", "", "plain"),
     ];
     all.concat().trim_end().to_owned()
 }
@@ -191,6 +193,7 @@ fn objects() -> String {
     }
     let all = [
         within_each::<BackendConfig>("plain"),
+        within_each::<BackendPolicy>("plain"),
         within_each::<Certificate>("plain"),
         within_each::<CloudEndpoint>("plain"),
         within_each::<ConfigMap>("audiences"),
@@ -198,6 +201,7 @@ fn objects() -> String {
         within_each::<EndpointSlice>("plain"),
         within_each::<Endpoints>("plain"),
         within_each::<Event>("plain"),
+        within_each::<HealthCheckPolicy>("plain"),
         within_each::<Ingress>("plain"),
         within_each::<ManagedCertificate>("plain"),
         within_each::<Pod>("plain"),

@@ -4,7 +4,10 @@ use kfcheck::{Cx, Fact, FactError};
 use kfcheck_kube::{FrontServices, Policy, RequestAuthentication, Service, find, within};
 use serde::Serialize;
 
-use crate::{BackendConfig, BackendConfigNames};
+use crate::{
+    BackendConfig, BackendConfigNames, BackendPolicy, entrances::is_behind_gateways,
+    policies::policies_for,
+};
 
 /// Who writes the tokens of Identity-Aware Proxy.
 const ISSUER: &str = "https://cloud.google.com/iap";
@@ -32,8 +35,15 @@ impl Fact for IapExpected {
         let Some(service) = find::<Service>(cx, &self.namespace, &self.service).await? else {
             return Ok(None);
         };
+        for policy in policies_for::<BackendPolicy>(cx, &service).await? {
+            if policy.iap().is_some() {
+                let because = format!("GCPBackendPolicy {} asks for it", policy.metadata.name);
+                return Ok(Some(because));
+            }
+        }
+        let by_gateway = is_behind_gateways(cx, &service).await?;
         let names = BackendConfigNames::of(&service).and_then(Result::ok).unwrap_or_default();
-        if names.all().next().is_some() {
+        if !by_gateway && names.all().next().is_some() {
             for config in cx.get(within::<BackendConfig>(&self.namespace)).await?.iter() {
                 let on = config.spec.iap.as_ref().is_some_and(|iap| iap.enabled);
                 if on && names.all().any(|name| name == config.metadata.name) {

@@ -129,6 +129,48 @@ impl Deployment {
         Self { objects, files }
     }
 
+    /// The same behind a Gateway `istio-system/front` with an `HTTPRoute` of that name, by a network
+    /// endpoint group.
+    pub(crate) fn behind_gateway() -> Self {
+        let mut deployment = Self::healthy();
+        let metadata = json!({ "namespace": "istio-system", "name": "front",
+            "creationTimestamp": "2026-11-01T00:00:00Z" });
+        let parent = json!({ "name": "front" });
+        let good = |kind: &str| json!({ "type": kind, "status": "True", "reason": kind });
+        *deployment.object("Ingress") = json!({ "kind": "Gateway",
+            "apiVersion": "gateway.networking.k8s.io/v1", "metadata": metadata,
+            "spec": { "gatewayClassName": "gke-l7-global-external-managed",
+                "listeners": [{ "name": "https", "port": 443, "protocol": "HTTPS" }] },
+            "status": { "addresses": [{ "type": "IPAddress", "value": "34.1.2.3" }],
+                "conditions": [good("Accepted"), good("Programmed")] } });
+        let annotations = [
+            ("backend-services", "/projects/1/global/backendServices/k8s-be-31380--u"),
+            ("forwarding-rules", "/projects/1/global/forwardingRules/k8s-fw-istio-system-front--u"),
+            ("url-maps", "/projects/1/global/urlMaps/k8s-um--u"),
+        ];
+        for (what, path) in annotations {
+            let name = format!("networking.gke.io/{what}");
+            deployment.object("Gateway")["metadata"]["annotations"][name] = path.into();
+        }
+        deployment.add(json!({ "kind": "HTTPRoute",
+            "apiVersion": "gateway.networking.k8s.io/v1", "metadata": metadata,
+            "spec": { "parentRefs": [parent], "hostnames": ["kf.example.com"], "rules": [
+                { "backendRefs": [{ "name": "gateway", "port": 80 }] }] },
+            "status": { "parents": [{ "parentRef": parent,
+                "conditions": [good("Accepted"), good("ResolvedRefs")] }] } }));
+        let group = "projects/p/zones/z/networkEndpointGroups/k8s1-front";
+        deployment.object("Service")["metadata"]["annotations"]["cloud.google.com/neg-status"] =
+            json!({ "network_endpoint_groups": { "80": "k8s1-front" } }).to_string().into();
+        deployment.file("gcp/compute/backendServices")[0]["backends"] = json!([{ "group": group }]);
+        let files = ["ingresses.networking.k8s.io", "gcpbackendpolicies.networking.gke.io"];
+        let others =
+            ["healthcheckpolicies.networking.gke.io", "requestauthentications.security.istio.io"];
+        for name in files.iter().chain(&others) {
+            *deployment.file(&format!("kubernetes/{name}")) = json!({ "items": [] });
+        }
+        deployment
+    }
+
     /// The object of this kind; the first where there are several.
     pub(crate) fn object(&mut self, kind: &str) -> &mut Value {
         self.objects.iter_mut().find(|object| object["kind"] == kind).unwrap()

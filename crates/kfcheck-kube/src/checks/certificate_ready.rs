@@ -6,7 +6,10 @@ use std::{
 use jiff::{Timestamp, ToSpan};
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Now, Risk, async_trait, check};
 
-use crate::{Certificate, EntranceIngresses, Gateway, Secret, covers, find, on_path, pem, within};
+use crate::{
+    Certificate, Entrance, EntranceIngresses, Entrances, Gateway, Reference, RoutedGateway, Secret,
+    covers, find, on_path, pem, within,
+};
 
 check! {
     /// ## What it checks
@@ -33,8 +36,11 @@ impl Check for CertificateReady {
         // The Secrets with a certificate, and the hosts that each is shown to.
         let mut shown: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
         let ingresses = cx.get(EntranceIngresses).await?;
-        let all: BTreeSet<_> =
-            ingresses.iter().flat_map(|i| i.hosts()).map(str::to_owned).collect();
+        let entrances = cx.get(Entrances).await?;
+        let all: BTreeSet<_> = entrances.iter().flat_map(Entrance::hosts).collect();
+        for (secret, hosts) in entrances.iter().flat_map(shown_by_listeners) {
+            shown.entry(secret).or_default().extend(hosts);
+        }
         for ingress in ingresses.iter() {
             for tls in &ingress.spec.tls {
                 let Some(secret) = tls.secret_name.clone() else { continue };
@@ -80,6 +86,12 @@ impl Check for CertificateReady {
                         out.depends(&**ingress, &**certificate);
                     }
                 }
+                for entrance in entrances.iter() {
+                    let at = (namespace.clone(), secret.clone());
+                    if shown_by_listeners(entrance).iter().any(|(known, _)| *known == at) {
+                        out.depends(entrance, &**certificate);
+                    }
+                }
                 for gateway in gateways.objects() {
                     let mut tls = gateway.spec.servers.iter().filter_map(|s| s.tls.as_ref());
                     if tls.any(|tls| tls.credential_name.as_ref() == Some(secret)) {
@@ -91,6 +103,27 @@ impl Check for CertificateReady {
         }
         Ok(())
     }
+}
+
+/// The Secrets that the listeners of a Gateway of the Gateway API show, each with the hosts that it
+/// has to be for. Where a listener has several, each may be for another host.
+fn shown_by_listeners(entrance: &Entrance) -> Vec<((String, String), Vec<String>)> {
+    let Entrance::Gateway(RoutedGateway { gateway, .. }) = entrance else { return Vec::new() };
+    let mut shown = Vec::new();
+    for listener in &gateway.spec.listeners {
+        let Some(tls) = &listener.tls else { continue };
+        let is_secret = |to: &&Reference| to.kind.as_deref().unwrap_or("Secret") == "Secret";
+        for to in tls.certificate_refs.iter().filter(is_secret) {
+            let namespace = to.namespace.as_deref().unwrap_or(gateway.metadata.namespace());
+            let takes = |host: &String| {
+                tls.certificate_refs.len() == 1
+                    && listener.hostname.as_ref().is_none_or(|name| covers(name, host))
+            };
+            let hosts = entrance.hosts().into_iter().filter(takes).collect();
+            shown.push(((namespace.to_owned(), to.name.clone()), hosts));
+        }
+    }
+    shown
 }
 
 async fn examine(

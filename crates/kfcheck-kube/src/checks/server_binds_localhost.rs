@@ -2,9 +2,7 @@ use std::collections::BTreeMap;
 
 use kfcheck::{Check, Cx, FactError, Findings, Resource, Risk, async_trait, check};
 
-use crate::{
-    CloudView, EntranceIngresses, FrontServices, ListenProbe, Pod, Service, Socket, within,
-};
+use crate::{CloudView, Entrances, FrontServices, ListenProbe, Pod, Service, Socket, within};
 
 check! {
     /// ## What it checks
@@ -78,12 +76,11 @@ fn only_local<'a>(sockets: &[&'a Socket], port: u16) -> Option<&'a Socket> {
     ours.all(|socket| socket.is_local()).then_some(first)
 }
 
-/// The ports of `service` that requests come in by: those that an Ingress names, or else all.
+/// The ports of `service` that requests come in by: those that an entrance names, or else all.
 async fn ports_in_use(cx: &Cx, service: &Service) -> Result<Vec<crate::ServicePort>, FactError> {
-    let ingresses = cx.get(EntranceIngresses).await?;
-    let backends = ingresses.iter().flat_map(|ingress| ingress.backends());
-    let ours = backends.filter(|backend| backend.service == service.metadata.name);
-    let named: Vec<_> = ours.filter_map(|backend| service.port(&backend.port).cloned()).collect();
+    let entrances = cx.get(Entrances).await?;
+    let asked = entrances.iter().flat_map(|entrance| entrance.ports_of(service));
+    let named: Vec<_> = asked.filter_map(|to| service.port(&to.port).cloned()).collect();
     Ok(if named.is_empty() { service.spec.ports.clone() } else { named })
 }
 

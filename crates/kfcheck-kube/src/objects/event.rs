@@ -2,8 +2,8 @@ use jiff::Timestamp;
 use kfcheck::{Resource, redact::redact};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Metadata, null_is_empty};
-use crate::object;
+use super::{ApiGateway, Metadata, null_is_empty};
+use crate::{Object, object};
 
 /// Something that a controller said about an object, in either of the two shapes that there are.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -43,12 +43,30 @@ object!(Event, core or "events.k8s.io", "events", "Event", true);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Involved {
+    /// Its group and version, where they are said.
+    #[serde(rename = "apiVersion", skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
     /// Its kind.
     pub kind: String,
     /// Its namespace.
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
+}
+
+impl Involved {
+    /// Whether reports call its kind so. Two groups have a Gateway.
+    fn is_called(&self, kind: &str) -> bool {
+        let here = ApiGateway::KIND;
+        if self.kind != here.kind {
+            return self.kind == kind;
+        }
+        match &self.api_version {
+            Some(version) if here.matches(version, &self.kind) => kind == ApiGateway::CALLED,
+            Some(_) => kind == self.kind,
+            None => kind == self.kind || kind == ApiGateway::CALLED,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -83,8 +101,10 @@ impl Event {
 
     /// Whether it is about `resource`.
     pub fn is_about(&self, resource: &Resource) -> bool {
-        let Involved { kind, namespace, name } = &self.involved_object;
-        kind == resource.kind && *namespace == resource.namespace && *name == resource.name
+        let Involved { namespace, name, .. } = &self.involved_object;
+        self.involved_object.is_called(resource.kind)
+            && *namespace == resource.namespace
+            && *name == resource.name
     }
 
     /// Whether it speaks of trouble.

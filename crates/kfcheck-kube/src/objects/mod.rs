@@ -4,6 +4,7 @@ mod certificate;
 mod config_map;
 mod crd;
 mod event;
+mod gateway_api;
 mod ingress;
 mod istio;
 mod node;
@@ -20,14 +21,16 @@ use kfcheck::{Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    certificate::*, config_map::*, crd::*, event::*, ingress::*, istio::*, node::*, pod::*,
-    secret::*, service::*, webhook::*, workload::*,
+    certificate::*, config_map::*, crd::*, event::*, gateway_api::*, ingress::*, istio::*, node::*,
+    pod::*, secret::*, service::*, webhook::*, workload::*,
 };
 
 /// A kind of objects, as far as checks read it. [`object!`](crate::object) implements it.
 pub trait Object: Named + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Which kind.
     const KIND: ObjectKind;
+    /// What reports call the kind, where two groups have one of the same name.
+    const CALLED: &'static str = Self::KIND.kind;
     /// The name of the fact.
     const FACT: &'static str;
     /// The name of the fact that has those on the request path.
@@ -98,10 +101,14 @@ impl<K: Object> Fact for Objects<K> {
 }
 
 /// Declares that a struct is what checks read of a kind: its API groups, newest first, the version
-/// to write, its plural, its kind, and whether its objects are in namespaces.
+/// to write, its plural, its kind, and whether its objects are in namespaces. Where another group has
+/// a kind of the same name, `called` says what reports call this one.
 #[macro_export]
 macro_rules! object {
     ($type:ident, [$group:literal $(, $older:literal)*], $version:literal, $plural:literal, $kind:literal, $namespaced:literal) => {
+        $crate::object!($type, [$group $(, $older)*], $version, $plural, $kind, $namespaced, called $kind);
+    };
+    ($type:ident, [$group:literal $(, $older:literal)*], $version:literal, $plural:literal, $kind:literal, $namespaced:literal, called $called:literal) => {
         impl $crate::Object for $type {
             const KIND: kfcheck::ObjectKind = kfcheck::ObjectKind {
                 groups: &[$group $(, $older)*],
@@ -110,12 +117,13 @@ macro_rules! object {
                 plural: $plural,
                 namespaced: $namespaced,
             };
+            const CALLED: &'static str = $called;
             const FACT: &'static str = concat!("kube.", $plural, ".", $group);
             const ON_PATH: &'static str = concat!("kube.onPath.", $plural, ".", $group);
             const NEEDS: &'static [&'static str] = &[concat!("list ", $plural, ".", $group)];
         }
 
-        $crate::object!(@named $type, $kind);
+        $crate::object!(@named $type, $called);
     };
     ($type:ident, core $(or $older:literal)*, $plural:literal, $kind:literal, $namespaced:literal) => {
         impl $crate::Object for $type {

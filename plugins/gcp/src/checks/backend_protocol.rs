@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
 use kfcheck_kube::{Pod, Port, Service, ServicePort};
 
-use crate::{BackendHealth, BackendInUse, BackendsInUse, GroupHealth, Health, backends::pods_of};
+use crate::{
+    BackendHealth, BackendInUse, BackendsInUse, GroupHealth, Health, backends::pods_of,
+    entrances::is_behind_gateways,
+};
 
 check! {
     /// ## What it checks
@@ -17,7 +20,7 @@ check! {
     ///
     /// ## How to fix it
     /// Name the protocol for the Service's port in `cloud.google.com/app-protocols`. It is a map
-    /// from the port's *name*.
+    /// from the port's *name*. Behind a Gateway, it is the port's `appProtocol`.
     pub(crate) struct BackendProtocol;
     id: "gcp-backend-protocol",
     title: "The load balancer speaks what the pods serve",
@@ -55,7 +58,12 @@ impl Check for BackendProtocol {
                     .evidence("has ports", names.join(", "));
                 continue;
             }
-            let asked = port.name.as_ref().and_then(|name| asked.get(name)).cloned();
+            let by_gateway = is_behind_gateways(cx, service).await?;
+            let asked = if by_gateway {
+                port.app_protocol.as_deref().map(secured).map(str::to_owned)
+            } else {
+                port.name.as_ref().and_then(|name| asked.get(name)).cloned()
+            };
             let Some(pods) = out.known(backend, pods_of(cx, service).await) else { continue };
             let speaks = backend.protocol.to_uppercase();
             let tls = |protocol: &str| ["HTTPS", "HTTP2"].contains(&protocol);
@@ -65,7 +73,8 @@ impl Check for BackendProtocol {
                 (Some((probed, because)), _) => (probed.to_owned(), because),
                 (None, Some(asked)) => {
                     let name = &service.metadata.name;
-                    let because = format!("the annotation of Service {name} says {asked}");
+                    let what = if by_gateway { "appProtocol" } else { "annotation" };
+                    let because = format!("the {what} of Service {name} says {asked}");
                     (asked, because)
                 }
                 (None, None) => match pods.first().and_then(|pod| called(pod, port)) {
@@ -81,7 +90,21 @@ impl Check for BackendProtocol {
             let message = format!("speaks {speaks} to pods that serve {right}");
             let finding = out.fail(backend, message);
             finding.evidence("because", because);
-            if let Some(name) = &port.name {
+            let at = service.spec.ports.iter().position(|other| other.port == port.port);
+            if let (true, Some(at)) = (by_gateway, at) {
+                let path = format!("/spec/ports/{at}/appProtocol");
+                let value = if tls(&right) { "HTTPS" } else { "HTTP" };
+                let patch = serde_json::json!([{ "op": "add", "path": path, "value": value }]);
+                finding.fix(
+                    Risk::None,
+                    "lets the load balancer speak what the pods serve",
+                    format!(
+                        "kubectl patch service {} -n {} --type json -p '{patch}'",
+                        service.metadata.name,
+                        service.metadata.namespace(),
+                    ),
+                );
+            } else if let Some(name) = &port.name {
                 let value = serde_json::json!({ name.as_str(): right });
                 finding.fix(
                     Risk::None,
@@ -96,6 +119,14 @@ impl Check for BackendProtocol {
             }
         }
         Ok(())
+    }
+}
+
+/// What an `appProtocol` means: those with TLS are named, and all others have none.
+fn secured(protocol: &str) -> &'static str {
+    match protocol.to_lowercase().as_str() {
+        "https" | "http2" | "kubernetes.io/wss" => "HTTPS",
+        _ => "HTTP",
     }
 }
 

@@ -1,8 +1,8 @@
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
-use kfcheck_kube::{Ingress, Target, host_resource};
+use kfcheck_kube::{Entrance, Target, host_resource};
 use kfcheck_probe::{DnsAnswer, DnsProbe, HttpAnswer, HttpProbe};
 
-use crate::ingress::{GceIngresses, hosts_of};
+use crate::{GoogleEntrances, entrances::hosts_of};
 
 check! {
     /// ## What it checks
@@ -13,7 +13,7 @@ check! {
     /// doesn't lead to its load balancer.
     ///
     /// ## How to fix it
-    /// Set the name's A record to the Ingress's address. A name under `cloud.goog` is kept by the
+    /// Set the name's A record to the address of the Ingress or the Gateway. A name under `cloud.goog` is kept by the
     /// Cloud Endpoints controller of the cluster, which needs the address first.
     pub(crate) struct DnsRecord;
     id: "gcp-dns-record",
@@ -24,16 +24,16 @@ check! {
 impl Check for DnsRecord {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let target = cx.setting::<Target>();
-        for ingress in cx.get(GceIngresses).await?.iter() {
-            for host in hosts_of(&target, ingress) {
-                examine(cx, ingress, host, out).await;
+        for entrance in cx.get(GoogleEntrances).await?.iter() {
+            for host in hosts_of(&target, entrance) {
+                examine(cx, entrance, &host, out).await;
             }
         }
         Ok(())
     }
 }
 
-async fn examine(cx: &Cx, ingress: &Ingress, host: &str, out: &mut Findings) {
+async fn examine(cx: &Cx, entrance: &Entrance, host: &str, out: &mut Findings) {
     let subject = host_resource(host);
     let answers = cx.get(DnsProbe { name: host.to_owned() }).await;
     let Some(answers) = out.known(&subject, answers) else { return };
@@ -43,7 +43,7 @@ async fn examine(cx: &Cx, ingress: &Ingress, host: &str, out: &mut Findings) {
         return;
     }
     let found = DnsAnswer::addresses(&answers);
-    let ours: Vec<_> = ingress.addresses().collect();
+    let ours = entrance.addresses();
     if found.is_empty() {
         let errors = DnsAnswer::errors(&answers).join(", ");
         let is_kept = host.ends_with(".cloud.goog");
@@ -61,7 +61,7 @@ async fn examine(cx: &Cx, ingress: &Ingress, host: &str, out: &mut Findings) {
         finding.fix(Risk::None, "asks again", format!("dig +short {host}"));
         if ours.is_empty() {
             // Whoever keeps the record waits for the address.
-            out.built_from(&subject, ingress);
+            out.built_from(&subject, entrance);
         }
         return;
     }

@@ -4,7 +4,9 @@ use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 use kfcheck_kube::{FrontServices, Secret, Service, find, within};
 
 use crate::{
-    BackendConfig, BackendConfigNames, BackendInUse, BackendsInUse, GceIngresses,
+    BackendConfig, BackendConfigNames, BackendInUse, BackendsInUse, GoogleEntrances,
+    entrances::{is_behind_gateways, scope},
+    policies::{examine_client, for_another, retarget},
     sign_in::IapExpected,
 };
 
@@ -19,8 +21,9 @@ check! {
     /// token ("Required JWT token is missing").
     ///
     /// ## How to fix it
-    /// Where a BackendConfig asks for it, mend that and its Secret: the controller turns it on. A
-    /// client that Google manages is fine and needs no Secret.
+    /// Where a BackendConfig asks for it, mend that and its Secret: the controller turns it on.
+    /// Behind a Gateway it is a GCPBackendPolicy that asks. A client that Google manages is fine and
+    /// needs no Secret.
     pub(crate) struct IapEnabled;
     id: "gcp-iap-enabled",
     title: "Identity-Aware Proxy is on where it is counted on",
@@ -29,12 +32,17 @@ check! {
 #[async_trait]
 impl Check for IapEnabled {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        if cx.get(GceIngresses).await?.is_empty() {
+        if cx.get(GoogleEntrances).await?.is_empty() {
             return Ok(());
         }
         let mut clients = BTreeMap::new();
         for service in cx.get(FrontServices).await?.iter() {
-            if let Some(client) = examine_secret(cx, service, out).await? {
+            let client = if is_behind_gateways(cx, service).await? {
+                examine_client(cx, service, out).await?
+            } else {
+                examine_secret(cx, service, out).await?
+            };
+            if let Some(client) = client {
                 clients.insert(service.resource(), client);
             }
         }
@@ -45,22 +53,30 @@ impl Check for IapEnabled {
             let Some(because) = &*expected else { continue };
             let iap = backend.iap.clone().unwrap_or_default();
             if !iap.enabled {
-                let scope = match &backend.region {
-                    Some(region) => format!("--region {}", region.name()),
-                    None => "--global".to_owned(),
-                };
-                out.fail(backend, "has Identity-Aware Proxy off")
-                    .manner()
-                    .evidence("because", because)
-                    .fix(
-                        Risk::None,
-                        "turns it on with a client that Google manages; name your own with \
+                let scope = scope(backend.region.as_ref());
+                let other = for_another(cx, service).await;
+                let finding = out.fail(backend, "has Identity-Aware Proxy off").manner();
+                finding.evidence("because", because);
+                if let Some(policy) = other {
+                    let (name, target) = (&policy.metadata.name, &policy.spec.target_ref.name);
+                    finding
+                        .evidence("there is", format!("GCPBackendPolicy {name}, for {target}"))
+                        .fix(
+                            Risk::None,
+                            "attaches that policy to this Service instead",
+                            retarget(&policy, &service.metadata.name),
+                        );
+                    continue;
+                }
+                finding.fix(
+                    Risk::None,
+                    "turns it on with a client that Google manages; name your own with \
                      oauth2-client-id and oauth2-client-secret",
-                        format!(
-                            "gcloud compute backend-services update {} {scope} --iap=enabled",
-                            backend.name
-                        ),
-                    );
+                    format!(
+                        "gcloud compute backend-services update {} {scope} --iap=enabled",
+                        backend.name
+                    ),
+                );
                 continue;
             }
             match (clients.get(&service.resource()), iap.client()) {

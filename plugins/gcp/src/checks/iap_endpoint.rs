@@ -3,7 +3,7 @@ use kfcheck_kube::host_resource;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 use url::Url;
 
-use crate::{BackendsInUse, Iap, ingress::HostsInUse, sign_in::is_expected};
+use crate::{BackendsInUse, Iap, entrances::HostsInUse, sign_in::is_expected};
 
 check! {
     /// ## What it checks

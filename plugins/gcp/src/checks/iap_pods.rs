@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use kfcheck::{Check, Cx, FactError, Findings, Resource, Risk, async_trait, check};
 use kfcheck_kube::{ContainerLog, Deployment, Pod, StatefulSet, Workload, within};
 
-use crate::GceIngresses;
+use crate::GoogleEntrances;
 
 check! {
     /// ## What it checks
@@ -30,12 +30,12 @@ const HELPERS: [&str; 4] =
 #[async_trait]
 impl Check for IapPods {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        let ingresses = cx.get(GceIngresses).await?;
-        if ingresses.is_empty() {
+        let entrances = cx.get(GoogleEntrances).await?;
+        if entrances.is_empty() {
             return Ok(());
         }
         let mut namespaces: BTreeSet<&str> =
-            ingresses.iter().map(|ingress| ingress.metadata.namespace()).collect();
+            entrances.iter().map(|entrance| entrance.metadata().namespace()).collect();
         namespaces.insert("kubeflow");
         for namespace in namespaces {
             let mut helpers: Vec<(Resource, Workload)> = Vec::new();

@@ -3,7 +3,7 @@ use kfcheck_kube::host_resource;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 use url::Url;
 
-use crate::{facts::resource, ingress::HostsInUse};
+use crate::{entrances::HostsInUse, facts::resource};
 
 check! {
     /// ## What it checks

@@ -1,7 +1,7 @@
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
 use kfcheck_probe::HttpAnswer;
 
-use crate::{IapProbe, facts::resource, ingress::HostsInUse};
+use crate::{IapProbe, entrances::HostsInUse, facts::resource};
 
 check! {
     /// ## What it checks

@@ -1,16 +1,18 @@
 use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
-use kfcheck_kube::{FrontServices, Ingress, Service};
+use kfcheck_kube::{Entrance, FrontServices, Service};
 
 use crate::{
-    GceIngresses,
+    GoogleEntrances,
     events::{Complaint, complaint},
+    gateway_sync::examine_gateway,
     quota_resource,
 };
 
 check! {
     /// ## What it checks
     /// The warnings of Google's controllers about every Ingress that leads to Kubeflow and about
-    /// the Services behind it. One that a later success has answered doesn't count.
+    /// the Services behind it. One that a later success has answered doesn't count. Of a Gateway of
+    /// the Gateway API and its HTTPRoutes, what their conditions say.
     ///
     /// ## Why it matters
     /// A controller that can't make sense of an Ingress leaves the load balancer as it is: unbuilt,
@@ -26,8 +28,12 @@ check! {
 #[async_trait]
 impl Check for IngressSync {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        let ingresses = cx.get(GceIngresses).await?;
-        for ingress in ingresses.iter() {
+        let entrances = cx.get(GoogleEntrances).await?;
+        for entrance in entrances.iter() {
+            let Entrance::Ingress(ingress) = entrance else {
+                examine_gateway(cx, entrance, remedy, out).await?;
+                continue;
+            };
             let is_up = ingress.addresses().next().is_some();
             let said = complaint(cx, &ingress.resource(), is_up, &[]).await;
             let Some(said) = out.known(&**ingress, said) else { continue };
@@ -41,7 +47,8 @@ impl Check for IngressSync {
             if let Some(last) = event.last_seen() {
                 finding.evidence("last", last);
             }
-            let (why, command) = remedy(&about, ingress);
+            let namespace = ingress.metadata.namespace();
+            let (why, command) = remedy(&about, namespace, entrance.describe());
             finding.fix(Risk::None, why, command);
             if matches!(about, Complaint::Address(_)) {
                 finding.hearsay();
@@ -50,7 +57,7 @@ impl Check for IngressSync {
                 out.built_from(&**ingress, quota_resource(metric, region.as_deref()));
             }
         }
-        if ingresses.is_empty() {
+        if entrances.is_empty() {
             return Ok(());
         }
         for service in cx.get(FrontServices).await?.iter() {
@@ -77,8 +84,7 @@ fn report_service(service: &Service, reason: &str, message: &str, out: &mut Find
         );
 }
 
-fn remedy(about: &Complaint, ingress: &Ingress) -> (&'static str, String) {
-    let (namespace, name) = (ingress.metadata.namespace(), &ingress.metadata.name);
+fn remedy(about: &Complaint, namespace: &str, describe: String) -> (&'static str, String) {
     match about {
         Complaint::Quota(_, region) => (
             "shows the quotas; ask for more of the one that is used up",
@@ -101,10 +107,7 @@ fn remedy(about: &Complaint, ingress: &Ingress) -> (&'static str, String) {
         Complaint::Address(_) => {
             ("shows the addresses that there are", "gcloud compute addresses list".into())
         }
-        _ => (
-            "shows whether it is still so",
-            format!("kubectl describe ingress -n {namespace} {name}"),
-        ),
+        _ => ("shows whether it is still so", describe),
     }
 }
 

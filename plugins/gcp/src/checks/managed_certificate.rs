@@ -4,14 +4,16 @@ use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 use kfcheck_kube::{Ingress, covers};
 
 use crate::{
-    GceIngresses, ManagedCertificate,
+    GceIngresses, GoogleEntrances, ManagedCertificate,
+    gateway_certificates::examine_certificates,
     ingress::{certificates_of, managed_certificates},
 };
 
 check! {
     /// ## What it checks
     /// That every Ingress names the ManagedCertificate for its host, that this exists, is for that
-    /// host, and that Google has issued it.
+    /// host, and that Google has issued it. Of a Gateway, that the certificates which its listeners
+    /// name are there and issued; one with a certificate map, that the host shows a good one.
     ///
     /// ## Why it matters
     /// Without its certificate the load balancer doesn't answer HTTPS at all. Google issues one only
@@ -43,6 +45,9 @@ impl Check for ManagedCertificateActive {
             for certificate in certificates.iter().filter(|c| !any_named || is_named(c)) {
                 examine(ingress, certificate, out);
             }
+        }
+        for entrance in cx.get(GoogleEntrances).await?.iter() {
+            examine_certificates(cx, entrance, out).await?;
         }
         Ok(())
     }

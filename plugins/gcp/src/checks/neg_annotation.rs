@@ -1,7 +1,7 @@
 use kfcheck::{Check, Cx, FactError, Findings, async_trait, check};
 use kfcheck_kube::FrontServices;
 
-use crate::{GceIngresses, NegAnnotation};
+use crate::{GoogleEntrances, NegAnnotation};
 
 check! {
     /// ## What it checks
@@ -23,7 +23,7 @@ check! {
 #[async_trait]
 impl Check for NegAnnotated {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        if cx.get(GceIngresses).await?.is_empty() {
+        if cx.get(GoogleEntrances).await?.is_empty() {
             return Ok(());
         }
         for service in cx.get(FrontServices).await?.iter() {

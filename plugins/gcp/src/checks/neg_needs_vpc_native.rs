@@ -2,13 +2,14 @@ use kfcheck::{Check, Cx, FactError, Findings, async_trait, check};
 use kfcheck_kube::FrontServices;
 
 use crate::{
-    BackendHealth, BackendsInUse, GceIngresses, GroupHealth, Health, NegAnnotation, OurCluster,
+    BackendHealth, BackendsInUse, GoogleEntrances, GroupHealth, Health, NegAnnotation, OurCluster,
+    entrances::is_behind_gateways,
 };
 
 check! {
     /// ## What it checks
-    /// Where a Service at the front door asks for network endpoint groups, that the cluster is
-    /// VPC-native: that its pods have addresses of the network.
+    /// Where a Service at the front door asks for network endpoint groups, or stands behind a
+    /// Gateway, that the cluster is VPC-native: that its pods have addresses of the network.
     ///
     /// ## Why it matters
     /// On a routes-based cluster the load balancer has no way to a pod's address: no endpoint ever
@@ -16,7 +17,8 @@ check! {
     ///
     /// ## How to fix it
     /// Take the annotation off, so that the load balancer goes by node ports; the Service then has
-    /// to be of type NodePort. A cluster can't be made VPC-native later.
+    /// to be of type NodePort; behind a Gateway there is no such way. A cluster can't be made
+    /// VPC-native later.
     pub(crate) struct NegNeedsVpcNative;
     id: "gcp-neg-needs-vpc-native",
     title: "Network endpoint groups are used on a VPC-native cluster",
@@ -25,12 +27,13 @@ check! {
 #[async_trait]
 impl Check for NegNeedsVpcNative {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        if cx.get(GceIngresses).await?.is_empty() {
+        if cx.get(GoogleEntrances).await?.is_empty() {
             return Ok(());
         }
         for service in cx.get(FrontServices).await?.iter() {
             let asks = NegAnnotation::of(service).and_then(Result::ok).is_some_and(|a| a.asks());
-            if !asks {
+            let by_gateway = is_behind_gateways(cx, service).await?;
+            if !asks && !by_gateway {
                 continue;
             }
             let Some(cluster) = out.known(&**service, cx.get(OurCluster).await) else { continue };
@@ -39,13 +42,18 @@ impl Check for NegNeedsVpcNative {
                 out.ok(&**service);
                 continue;
             }
-            let message = "asks for network endpoint groups, and the cluster is routes-based";
-            out.fail(&**service, message)
-                .evidence(
-                    "cluster",
-                    format!("{} has no ipAllocationPolicy.useIpAliases", cluster.name),
-                )
-                .fix(
+            let message = if by_gateway {
+                "is behind a Gateway, and the cluster is routes-based"
+            } else {
+                "asks for network endpoint groups, and the cluster is routes-based"
+            };
+            let finding = out.fail(&**service, message).evidence(
+                "cluster",
+                format!("{} has no ipAllocationPolicy.useIpAliases", cluster.name),
+            );
+            // A Gateway knows no other way.
+            if !by_gateway {
+                finding.fix(
                     kfcheck::Risk::None,
                     "goes back to node ports",
                     format!(
@@ -54,6 +62,7 @@ impl Check for NegNeedsVpcNative {
                         service.metadata.namespace()
                     ),
                 );
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Resource, Risk, async_trait, check};
 
 use crate::{
-    GceIngresses, Operations, OurCluster, ProjectQuotas, Quota, Regions, Scope,
+    GoogleEntrances, Operations, OurCluster, ProjectQuotas, Quota, Regions, Scope,
     events::{Complaint, complaint},
     operations::{by_target, is_stuck, unresolved},
     quota_resource,
@@ -12,7 +12,7 @@ use crate::{
 check! {
     /// ## What it checks
     /// The project's quotas of what a load balancer is made of, and those of the cluster's region
-    /// for what nodes are made of: that none is used up while an Ingress waits for it, its controller
+    /// for what nodes are made of: that none is used up while an Ingress or a Gateway waits for it, its controller
     /// says so, or an operation of GKE's came to nothing for it. One that is nearly used up is a
     /// warning.
     ///
@@ -49,7 +49,9 @@ const NEEDED_THERE: [&str; 6] =
 #[async_trait]
 impl Check for QuotaLeft {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        let ingresses = cx.get(GceIngresses).await?;
+        // What GKE says of quotas counts without them too.
+        let seen = cx.get(GoogleEntrances).await;
+        let entrances = seen.as_deref().map_or(&[][..], Vec::as_slice);
         let project = cx.get(ProjectQuotas).await;
         let regions = cx.get(Regions).await;
         let quotas = |region: Option<&str>| match region {
@@ -61,11 +63,11 @@ impl Check for QuotaLeft {
         };
         let mut exceeded = BTreeSet::new();
         let mut waits = false;
-        for ingress in ingresses.iter() {
-            let is_up = ingress.addresses().next().is_some();
+        for entrance in entrances {
+            let is_up = !entrance.addresses().is_empty();
             waits |= !is_up;
             // Without events, the numbers have to do.
-            let said = complaint(cx, &ingress.resource(), is_up, &[]).await.ok().flatten();
+            let said = complaint(cx, &entrance.resource(), is_up, &[]).await.ok().flatten();
             let Some(event) = said else { continue };
             let Complaint::Quota(metric, region) = Complaint::of(&event.message) else { continue };
             // Room was made since.
@@ -73,7 +75,7 @@ impl Check for QuotaLeft {
                 continue;
             }
             let quota = quota_resource(&metric, region.as_deref());
-            out.built_from(&**ingress, &quota);
+            out.built_from(entrance, &quota);
             if exceeded.insert(quota.clone()) {
                 let finding = out.fail(&quota, "is used up");
                 finding.evidence("event", &event.message);
@@ -104,6 +106,7 @@ impl Check for QuotaLeft {
                 out.ok(&quota);
             }
         }
+        seen.as_ref().err().into_iter().for_each(|error| out.unseen(error.clone()));
         regions.err().into_iter().for_each(|error| out.unseen(error));
         let project = project?;
         for Quota { metric, limit, usage } in &project.quotas {
@@ -116,8 +119,8 @@ impl Check for QuotaLeft {
             }
             let numbers = format!("{usage} of {limit}");
             if usage >= limit && waits {
-                for ingress in ingresses.iter() {
-                    out.built_from(&**ingress, &quota);
+                for entrance in entrances {
+                    out.built_from(entrance, &quota);
                 }
                 let finding = out.fail(&quota, format!("is used up ({numbers})"));
                 finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);

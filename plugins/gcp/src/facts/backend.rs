@@ -254,9 +254,11 @@ compute! {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HealthCheck {
-    /// Its name.
+    /// Its name; none in a policy.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Itself.
+    /// Itself; none in a policy.
+    #[serde(skip_serializing_if = "Link::is_empty")]
     pub self_link: Link,
     /// `HTTP`, `HTTPS`, `HTTP2`, `TCP`, …
     #[serde(rename = "type")]

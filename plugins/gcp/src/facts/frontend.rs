@@ -133,14 +133,51 @@ struct PathMatcher {
     #[serde(skip_serializing_if = "Option::is_none")]
     default_service: Option<Link>,
     path_rules: Vec<PathRule>,
+    route_rules: Vec<RouteRule>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct PathRule {
     paths: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<Link>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route_action: Option<RouteAction>,
+}
+
+/// Where some requests go, on the load balancers that are made of Envoy.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RouteRule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<Link>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route_action: Option<RouteAction>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RouteAction {
+    weighted_backend_services: Vec<WeightedBackend>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WeightedBackend {
+    backend_service: Link,
+}
+
+impl PathMatcher {
+    /// The backend services that its rules name.
+    fn named(&self) -> impl Iterator<Item = &Link> {
+        let paths = self.path_rules.iter().map(|rule| (&rule.service, &rule.route_action));
+        let routes = self.route_rules.iter().map(|rule| (&rule.service, &rule.route_action));
+        paths.chain(routes).flat_map(|(service, action)| {
+            let weighted = action.iter().flat_map(|action| &action.weighted_backend_services);
+            service.iter().chain(weighted.map(|to| &to.backend_service))
+        })
+    }
 }
 
 impl UrlMap {
@@ -154,16 +191,14 @@ impl UrlMap {
         let Some(matcher) = matcher else { return self.default_service.iter().collect() };
         let everything = matcher.path_rules.iter().any(|r| r.paths.iter().any(|path| path == "/*"));
         let default = matcher.default_service.iter().filter(|_| !everything);
-        matcher.path_rules.iter().filter_map(|r| r.service.as_ref()).chain(default).collect()
+        matcher.named().chain(default).collect()
     }
 
     /// Every backend service that it names.
     pub fn all_services(&self) -> Vec<&Link> {
         let matchers = self.path_matchers.iter();
-        let in_matchers = matchers.flat_map(|matcher| {
-            let rules = matcher.path_rules.iter().filter_map(|rule| rule.service.as_ref());
-            rules.chain(&matcher.default_service)
-        });
+        let in_matchers =
+            matchers.flat_map(|matcher| matcher.named().chain(&matcher.default_service));
         in_matchers.chain(&self.default_service).collect()
     }
 }

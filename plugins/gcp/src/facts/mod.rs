@@ -13,12 +13,13 @@ mod neg;
 mod network;
 mod objects;
 mod operations;
+mod policy;
 mod quota;
 mod wire;
 
 pub use self::{
     backend::*, cluster::*, cluster_config::*, config_connector::*, firewall::*, frontend::*,
-    iap::*, link::Link, log::*, neg::*, network::*, objects::*, operations::*, quota::*,
+    iap::*, link::Link, log::*, neg::*, network::*, objects::*, operations::*, policy::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
