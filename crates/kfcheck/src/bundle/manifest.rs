@@ -64,14 +64,17 @@ impl Manifests {
         Ok(all)
     }
 
-    /// The objects meant, each with its name and its JSON; nothing where no file speaks of the kind.
+    /// The objects meant, each with its name and its JSON; nothing where no file speaks of the kind,
+    /// or of a namespace that there is.
     pub(super) fn objects(
         &self,
         kind: &ObjectKind,
         selection: &Selection,
     ) -> Option<Vec<(String, &str)>> {
         let mut found = self.objects.iter().filter(|object| object.header.is(kind)).peekable();
-        if found.peek().is_none() && !self.names.iter().any(|name| kind.is_named(name)) {
+        let is_named = self.names.iter().any(|name| kind.is_named(name));
+        let is_left_out = || selection.namespace.as_ref().is_some_and(|name| self.left_out(name));
+        if !is_named && (found.peek().is_none() || is_left_out()) {
             return None;
         }
         let is =
@@ -88,6 +91,18 @@ impl Manifests {
             (name, &found.text[range])
         });
         Some(all.collect())
+    }
+
+    /// Whether a namespace is among those listed, and nothing is kept of what is in it.
+    fn left_out(&self, name: &str) -> bool {
+        let is = |field: &Option<String>, text: &str| field.as_deref() == Some(text);
+        // Events are often dumped for all namespaces at once.
+        let inside =
+            |header: &Header| is(&header.metadata.namespace, name) && !is(&header.kind, "Event");
+        let itself =
+            |header: &Header| is(&header.kind, "Namespace") && is(&header.metadata.name, name);
+        self.objects.iter().any(|object| itself(&object.header))
+            && !self.objects.iter().any(|object| inside(&object.header))
     }
 }
 
