@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AuthorizedNetworks, Autopilot, ControlPlaneEndpointsConfig, IpAllocationPolicy, Link,
-    NetworkConfig, NodePool, PrivateClusterConfig, StatusCondition, compute, named,
+    NetworkConfig, NodePool, PrivateClusterConfig, StatusCondition, compute, container, named,
     wire::{time, words},
 };
-use crate::client::{Google, GoogleAccess, GoogleCredentials, convert, fault, unusable};
+use crate::client::{Google, GoogleAccess, GoogleCredentials};
 
 /// The project and the cluster in it.
 #[derive(Clone, Serialize)]
@@ -138,9 +138,10 @@ async fn network_project(cx: &Cx) -> Result<Option<String>, FactError> {
     Ok(instances.iter().filter(ours).find_map(Instance::network).map(|network| network.project))
 }
 
-/// The GKE clusters of the project.
-#[derive(Clone, Serialize)]
-pub struct Clusters;
+container! {
+    /// The GKE clusters of the project.
+    Clusters, "clusters" => Cluster, list_clusters.clusters
+}
 
 /// One GKE cluster.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -205,41 +206,6 @@ pub struct Cluster {
 
 words! {
     cluster_status: google_cloud_container_v1::model::cluster::Status,
-}
-
-impl Fact for Clusters {
-    const NAME: &'static str = "gcp.clusters";
-    const NEEDS: &'static [&'static str] = &["container.clusters.list"];
-    type Value = Vec<Cluster>;
-
-    fn place(&self) -> Option<Place<Vec<Cluster>>> {
-        Some(Place::file("gcp/container/clusters", "gcloud container clusters list --format=json"))
-    }
-
-    async fn fetch(&self, cx: &Cx) -> Result<Vec<Cluster>, FactError> {
-        let projects = cx.get(OurProject).await?;
-        let google = cx.client::<Google>()?;
-        let builder = google_cloud_container_v1::client::ClusterManager::builder();
-        let client = google.set_up("container", builder).await?.build().await.map_err(unusable)?;
-        let mut all = Vec::new();
-        for project in projects.iter() {
-            let what = format!("container.clusters.list {project}");
-            let request =
-                client.list_clusters().set_parent(format!("projects/{project}/locations/-"));
-            let asked = async {
-                let answer = request.send().await;
-                answer.map_err(|e| fault(&e, "container", project, Self::NEEDS[0]))
-            };
-            let answer = cx.call(what.clone(), asked).await?;
-            for cluster in answer.clusters {
-                all.push(convert(cluster, &what)?);
-            }
-            let places: Vec<_> =
-                answer.missing_zones.iter().map(|zone| format!("zones/{zone}")).collect();
-            super::note_missing(cx, &places).await?;
-        }
-        Ok(all)
-    }
 }
 
 named!(Cluster);

@@ -75,6 +75,52 @@ macro_rules! compute {
     };
 }
 
+/// Declares a fact that lists one collection of GKE's API, of the cluster's project in all locations.
+macro_rules! container {
+    ($(#[$doc:meta])+ $fact:ident, $collection:literal => $item:ty, $list:ident.$field:ident) => {
+        $(#[$doc])+
+        #[derive(Clone, Serialize)]
+        pub struct $fact;
+
+        impl kfcheck::Fact for $fact {
+            const NAME: &'static str = concat!("gcp.", $collection);
+            const NEEDS: &'static [&'static str] = &[concat!("container.", $collection, ".list")];
+            type Value = Vec<$item>;
+
+            fn place(&self) -> Option<kfcheck::Place<Vec<$item>>> {
+                let command = concat!("gcloud container ", $collection, " list --format=json");
+                Some(kfcheck::Place::file(concat!("gcp/container/", $collection), command))
+            }
+
+            async fn fetch(&self, cx: &kfcheck::Cx) -> Result<Vec<$item>, kfcheck::FactError> {
+                use $crate::client::{Google, convert, fault, unusable};
+                let projects = cx.get($crate::facts::OurProject).await?;
+                let builder = google_cloud_container_v1::client::ClusterManager::builder();
+                let ready = cx.client::<Google>()?.set_up("container", builder).await?;
+                let client = ready.build().await.map_err(unusable)?;
+                let mut all = Vec::new();
+                for project in projects.iter() {
+                    let what = format!(concat!("container.", $collection, ".list {}"), project);
+                    let parent = format!("projects/{project}/locations/-");
+                    let request = client.$list().set_parent(parent);
+                    let asked = async {
+                        let answer = request.send().await;
+                        answer.map_err(|e| fault(&e, "container", project, Self::NEEDS[0]))
+                    };
+                    let answer = cx.call(what.clone(), asked).await?;
+                    for item in answer.$field {
+                        all.push(convert(item, &what)?);
+                    }
+                    let missing = answer.missing_zones.iter();
+                    let places: Vec<_> = missing.map(|zone| format!("zones/{zone}")).collect();
+                    $crate::facts::note_missing(cx, &places).await?;
+                }
+                Ok(all)
+            }
+        }
+    };
+}
+
 /// A denial, with the project that it is of where that is the network's.
 pub(crate) fn say_where(mut error: FactError, own: &str, project: &str) -> FactError {
     if let (Fault::Denied { permission }, true) = (&mut error.fault, own != project) {
@@ -114,7 +160,7 @@ macro_rules! named {
     )+ };
 }
 
-pub(crate) use {compute, named};
+pub(crate) use {compute, container, named};
 
 /// The name of a thing of this project's across layers.
 pub(crate) fn resource(kind: &'static str, name: &str) -> Resource {

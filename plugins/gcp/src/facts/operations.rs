@@ -2,19 +2,19 @@
 
 use google_cloud_container_v1::model;
 use jiff::Timestamp;
-use kfcheck::{Cx, Fact, FactError, Place};
+
 use kfcheck_kube::null_is_empty;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cluster, Link, OurProject, StatusCondition, named,
+    Cluster, Link, StatusCondition, container, named,
     wire::{redacted, time, words},
 };
-use crate::client::{Google, convert, fault, unusable};
 
-/// The operations on the project's clusters, as far back as GKE remembers them.
-#[derive(Clone, Serialize)]
-pub struct Operations;
+container! {
+    /// The operations on the project's clusters, as far back as GKE remembers them.
+    Operations, "operations" => Operation, list_operations.operations
+}
 
 words! {
     status: model::operation::Status,
@@ -94,42 +94,6 @@ pub struct OperationError {
     /// In words.
     #[serde(deserialize_with = "redacted", skip_serializing_if = "String::is_empty")]
     pub message: String,
-}
-
-impl Fact for Operations {
-    const NAME: &'static str = "gcp.operations";
-    const NEEDS: &'static [&'static str] = &["container.operations.list"];
-    type Value = Vec<Operation>;
-
-    fn place(&self) -> Option<Place<Vec<Operation>>> {
-        let command = "gcloud container operations list --format=json";
-        Some(Place::file("gcp/container/operations", command))
-    }
-
-    async fn fetch(&self, cx: &Cx) -> Result<Vec<Operation>, FactError> {
-        let projects = cx.get(OurProject).await?;
-        let google = cx.client::<Google>()?;
-        let builder = google_cloud_container_v1::client::ClusterManager::builder();
-        let client = google.set_up("container", builder).await?.build().await.map_err(unusable)?;
-        let mut all = Vec::new();
-        for project in projects.iter() {
-            let what = format!("container.operations.list {project}");
-            let request =
-                client.list_operations().set_parent(format!("projects/{project}/locations/-"));
-            let asked = async {
-                let answer = request.send().await;
-                answer.map_err(|e| fault(&e, "container", project, Self::NEEDS[0]))
-            };
-            let answer = cx.call(what.clone(), asked).await?;
-            for operation in answer.operations {
-                all.push(convert(operation, &what)?);
-            }
-            let places: Vec<_> =
-                answer.missing_zones.iter().map(|zone| format!("zones/{zone}")).collect();
-            super::note_missing(cx, &places).await?;
-        }
-        Ok(all)
-    }
 }
 
 named!(Operation);
