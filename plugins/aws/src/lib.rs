@@ -1,0 +1,1 @@
+//! The Amazon Web Services side of the request path.
