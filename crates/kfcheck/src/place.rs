@@ -244,10 +244,9 @@ impl Spot {
     pub(crate) fn file_name(&self) -> String {
         match &self.at {
             At::File("bundle") | At::Entry("bundle", _) => "bundle.yaml".to_owned(),
-            At::File(path)
-            | At::Entry(path, _)
-            | At::Members(path, _)
-            | At::Listed(path, ..) => format!("{path}.json"),
+            At::File(path) | At::Entry(path, _) | At::Members(path, _) | At::Listed(path, ..) => {
+                format!("{path}.json")
+            }
             At::Objects(kind, _) => format!("kubernetes/{}.json", kind.resource()),
             At::Groups(_) => format!("{}.json", self.address()),
             At::Text(path) => path.clone(),

@@ -156,7 +156,11 @@ impl Wanted {
             (service.resource(), service.status.load_balancer.addresses().collect())
         });
         let wanted = ingresses.chain(services).map(|(entrance, names)| Self {
-            path: format!("{}/{}", entrance.namespace.as_deref().unwrap_or_default(), entrance.name),
+            path: format!(
+                "{}/{}",
+                entrance.namespace.as_deref().unwrap_or_default(),
+                entrance.name
+            ),
             names: names.into_iter().map(lean).collect(),
             entrance,
         });

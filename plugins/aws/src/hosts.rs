@@ -132,9 +132,10 @@ async fn by_record(cx: &Cx) -> Result<Vec<String>, FactError> {
     let mut hosts = Vec::new();
     for zone in zones.take(ZONES) {
         let records = cx.get(whole(zone)).await?;
-        let ours = records.resource_record_sets.iter().filter(|set| {
-            set.leads_to().is_some_and(|name| names.contains(&name))
-        });
+        let ours = records
+            .resource_record_sets
+            .iter()
+            .filter(|set| set.leads_to().is_some_and(|name| names.contains(&name)));
         hosts.extend(ours.map(crate::RecordSet::host).filter(|host| is_host(host)));
     }
     Ok(hosts)
@@ -164,8 +165,11 @@ pub(crate) async fn zone_of(
     let records = if is_small(zone) {
         cx.get(whole(zone)).await?
     } else {
-        cx.get(RecordSets { zone: zone.short_id().to_owned(), names: names_of_interest(cx, zone).await })
-            .await?
+        cx.get(RecordSets {
+            zone: zone.short_id().to_owned(),
+            names: names_of_interest(cx, zone).await,
+        })
+        .await?
     };
     Ok(Some((zone.clone(), records)))
 }
@@ -178,7 +182,8 @@ async fn names_of_interest(cx: &Cx, zone: &HostedZone) -> Vec<String> {
         names.insert(sign_in.sign_in_host());
     }
     let above: Vec<_> = names.iter().filter_map(|name| name.split_once('.')).collect();
-    let above: Vec<_> = above.into_iter().flat_map(|(_, rest)| [rest.to_owned(), format!("*.{rest}")]).collect();
+    let above: Vec<_> =
+        above.into_iter().flat_map(|(_, rest)| [rest.to_owned(), format!("*.{rest}")]).collect();
     names.extend(above);
     names.retain(|name| zone.holds(name));
     names.into_iter().collect()

@@ -15,8 +15,8 @@ use kfcheck::{Check, FactMeta, Stretch};
 
 pub use client::{Aws, AwsAccess};
 pub use controller::{AlbController, AlbControllers};
-use facts::{lean, shape};
 pub use facts::*;
+use facts::{lean, shape};
 pub use fronts::{AlbIngresses, BalancedServices, Front, FrontClassics, FrontLoadBalancers};
 pub use hosts::Hosts;
 pub use sign_in::{CognitoSignIns, Door, Doors};

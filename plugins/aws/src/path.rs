@@ -21,7 +21,8 @@ pub(crate) struct FrontEnd;
 impl Stretch for FrontEnd {
     async fn draw(&self, cx: &Cx, path: &mut Path) -> Result<(), FactError> {
         let hosts = cx.get(Hosts).await;
-        let hosts: Vec<_> = hosts.iter().flat_map(|all| all.iter()).map(|h| host_resource(h)).collect();
+        let hosts: Vec<_> =
+            hosts.iter().flat_map(|all| all.iter()).map(|h| host_resource(h)).collect();
         for ingress in cx.get(AlbIngresses).await?.iter() {
             path.stands_on(&**ingress);
             hosts.iter().for_each(|host| path.needs(host, &**ingress));
@@ -61,7 +62,8 @@ impl Stretch for Classic {
     async fn draw(&self, cx: &Cx, path: &mut Path) -> Result<(), FactError> {
         let fronts = cx.get(FrontClassics).await?;
         let hosts = cx.get(Hosts).await;
-        let hosts: Vec<_> = hosts.iter().flat_map(|all| all.iter()).map(|h| host_resource(h)).collect();
+        let hosts: Vec<_> =
+            hosts.iter().flat_map(|all| all.iter()).map(|h| host_resource(h)).collect();
         let services = cx.get(FrontServices).await?;
         for front in fronts.iter() {
             hosts.iter().for_each(|host| path.needs(host, &front.balancer));

@@ -88,7 +88,9 @@ pub(crate) async fn doors_of(cx: &Cx, balancer: &LoadBalancer) -> Result<Vec<Doo
     let listeners = cx.get(Listeners { load_balancer }).await?;
     let doors = listeners.iter().map(async |listener| {
         let rules = match balancer.r#type.as_str() {
-            "application" => cx.get(Rules { listener: listener.listener_arn.clone() }).await?.to_vec(),
+            "application" => {
+                cx.get(Rules { listener: listener.listener_arn.clone() }).await?.to_vec()
+            }
             // The others have none.
             _ => Vec::new(),
         };

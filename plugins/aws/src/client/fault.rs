@@ -29,8 +29,14 @@ pub(crate) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> &str {
 
 /// Whether AWS says that what was asked for by name does not exist.
 pub(crate) fn is_absent<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    let words = ["ResourceNotFoundException", "NoSuchEntity", "LoadBalancerNotFound",
-        "AccessPointNotFound", "TargetGroupNotFound", "NoSuchHostedZone"];
+    let words = [
+        "ResourceNotFoundException",
+        "NoSuchEntity",
+        "LoadBalancerNotFound",
+        "AccessPointNotFound",
+        "TargetGroupNotFound",
+        "NoSuchHostedZone",
+    ];
     words.contains(&code(error))
 }
 
@@ -69,25 +75,37 @@ where
 /// messages"; each service's "Common errors").
 fn of_code(code: &str, message: &str, service: &str, action: &str) -> Fault {
     match code {
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation"
-        | "NotAuthorized" | "AuthorizationError" => Fault::Denied { permission: action.to_owned() },
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "UnauthorizedOperation"
+        | "NotAuthorized"
+        | "AuthorizationError" => Fault::Denied { permission: action.to_owned() },
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
             no_credentials("the ones in use have expired")
         }
-        "InvalidClientTokenId" | "UnrecognizedClientException" | "AuthFailure"
-        | "SignatureDoesNotMatch" | "InvalidSignatureException" | "IncompleteSignature"
-        | "MissingAuthenticationToken" | "MissingAuthenticationTokenException"
+        "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "AuthFailure"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
         | "OptInRequired" => no_credentials(&short(message)),
-        "Throttling" | "ThrottlingException" | "ThrottledException" | "RequestLimitExceeded"
-        | "TooManyRequestsException" | "RequestThrottled" | "PriorRequestNotComplete" => {
-            Fault::Unreachable(format!(
-                "{service} says that it is asked too often ({code}, asking for {action})"
-            ))
-        }
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestLimitExceeded"
+        | "TooManyRequestsException"
+        | "RequestThrottled"
+        | "PriorRequestNotComplete" => Fault::Unreachable(format!(
+            "{service} says that it is asked too often ({code}, asking for {action})"
+        )),
         "" => Fault::Unreachable(format!("{service} answered {action} with no error of AWS's")),
-        code => {
-            Fault::Unreachable(format!("{service} answered {action} with {code}: {}", short(message)))
-        }
+        code => Fault::Unreachable(format!(
+            "{service} answered {action} with {code}: {}",
+            short(message)
+        )),
     }
 }
 

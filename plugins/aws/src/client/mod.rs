@@ -4,16 +4,14 @@ mod fault;
 
 use std::time::Duration;
 
-use aws_config::{
-    BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig,
-};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use kfcheck::{Cx, FactError, Fault};
 use kfcheck_kube::{Chosen, Context};
 use tokio::sync::OnceCell;
 
-pub(crate) use fault::{asked, is_absent};
 use fault::no_credentials;
+pub(crate) use fault::{asked, is_absent};
 
 /// How long a connection may take to make.
 const CONNECT: Duration = Duration::from_secs(3);

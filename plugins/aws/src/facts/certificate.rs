@@ -94,7 +94,8 @@ pub(crate) fn region_in(arn: &str) -> &str {
 impl Certificate {
     /// Every name that it is for.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let others = self.subject_alternative_names.iter().filter(|name| **name != self.domain_name);
+        let others =
+            self.subject_alternative_names.iter().filter(|name| **name != self.domain_name);
         std::iter::once(&self.domain_name).chain(others).map(String::as_str)
     }
 

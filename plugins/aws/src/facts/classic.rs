@@ -4,8 +4,9 @@ use aws_sdk_elasticloadbalancing::{Client, types};
 use kfcheck::{Named, Place, Resource};
 
 use super::{
-    Tag, TAGS_AT_ONCE, fact, worth_a_look,
+    TAGS_AT_ONCE, Tag, fact,
     shape::{Keep, Words, shape},
+    worth_a_look,
 };
 use crate::client::asked;
 

@@ -13,8 +13,15 @@ pub(crate) mod shape;
 mod stack;
 
 pub use self::{
-    certificate::*, classic::*, cluster::*, cognito::*, dns::*, load_balancer::*, machines::*,
-    role::*, scope::*,
+    certificate::*,
+    classic::*,
+    cluster::*,
+    cognito::*,
+    dns::*,
+    load_balancer::*,
+    machines::*,
+    role::*,
+    scope::*,
     shape::{IsThere, Tag, Time, Words},
     stack::*,
 };
