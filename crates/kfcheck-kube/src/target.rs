@@ -78,10 +78,22 @@ impl Fact for Entrances {
         let namespace = target.namespace.as_deref();
         let ingresses = match (&target.host, namespace) {
             (Some(host), Some(namespace)) => {
-                serving(&cx.get(within::<Ingress>(namespace)).await?, host)
+                cx.get(within::<Ingress>(namespace)).await.map(|all| serving(&all, host))
             }
-            (Some(host), None) => serving(&cx.get(all::<Ingress>()).await?, host),
-            (None, namespace) => usual(cx, namespace).await?,
+            (Some(host), None) => cx.get(all::<Ingress>()).await.map(|all| serving(&all, host)),
+            (None, namespace) => usual(cx, namespace).await,
+        };
+        let ingresses = match ingresses {
+            Ok(ingresses) => ingresses,
+            Err(error) => {
+                // Requests enter by such a Service, whatever else there is.
+                let services = balanced(cx, namespace).await.unwrap_or_default();
+                if services.is_empty() {
+                    return Err(error);
+                }
+                cx.missing("ingresses", error.fault);
+                return Ok(services.into_iter().map(Entrance::Service).collect());
+            }
         };
         let is_sure = |ingress: &Arc<Ingress>| match &target.host {
             Some(host) => ingress.hosts().any(|known| crate::covers(known, host)),
@@ -100,11 +112,7 @@ impl Fact for Entrances {
             return Ok(ingresses.into_iter().map(Entrance::Ingress).collect());
         }
         // Without either, a load balancer may stand for the gateway's Service itself.
-        let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await?;
-        let gateway = |service: &&Arc<Service>| {
-            service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
-        };
-        let services: Vec<_> = services.iter().filter(gateway).cloned().collect();
+        let services = balanced(cx, namespace).await?;
         if !services.is_empty() || target.host.is_some() {
             return Ok(services.into_iter().map(Entrance::Service).collect());
         }
@@ -118,6 +126,15 @@ impl Fact for Entrances {
         };
         Ok(others.into_iter().filter(here).map(Entrance::Gateway).collect())
     }
+}
+
+/// The gateway's Services that have load balancers of their own.
+async fn balanced(cx: &Cx, namespace: Option<&str>) -> Result<Vec<Arc<Service>>, FactError> {
+    let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await?;
+    let gateway = |service: &&Arc<Service>| {
+        service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
+    };
+    Ok(services.iter().filter(gateway).cloned().collect())
 }
 
 /// A Gateway with its routes to Kubeflow, if it has any.

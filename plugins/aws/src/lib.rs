@@ -65,3 +65,18 @@ pub static FACTS: &[FactMeta] = &[
     FactMeta::of::<UserPools>(),
     FactMeta::of::<Zones>(),
 ];
+
+/// The facts of this crate that are worked out from others, by name.
+pub static DERIVED: &[&str] = &[
+    "aws.accountReady",
+    "aws.albControllers",
+    "aws.albIngresses",
+    "aws.balancedServices",
+    "aws.cognitoSignIns",
+    "aws.doors",
+    "aws.frontClassics",
+    "aws.frontLoadBalancers",
+    "aws.hosts",
+    "aws.ourCluster",
+    "aws.ourVpc",
+];
