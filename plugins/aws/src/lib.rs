@@ -6,8 +6,10 @@ mod controller;
 mod facts;
 mod fronts;
 mod hosts;
+mod node_roles;
 mod path;
 mod sign_in;
+mod stacks;
 #[cfg(test)]
 mod testing;
 
@@ -20,9 +22,21 @@ use facts::{lean, shape};
 pub use fronts::{AlbIngresses, BalancedServices, Front, FrontClassics, FrontLoadBalancers};
 pub use hosts::Hosts;
 pub use sign_in::{CognitoSignIns, Door, Doors};
+pub use stacks::{
+    Conflict, Failed, Operation, OurStacks, Shortage, conflict, foreign_inline, is_in_use,
+    is_of_eksctl, shortage,
+};
 
 /// The checks of this crate, in report order.
-pub static CHECKS: &[&dyn Check] = &[&checks::credentials::Credentials];
+pub static CHECKS: &[&dyn Check] = &[
+    &checks::credentials::Credentials,
+    &checks::eks_cluster::EksCluster,
+    &checks::availability_zone::AvailabilityZone,
+    &checks::elb_orphan::ElbOrphan,
+    &checks::iam_node_role::IamNodeRole,
+    &checks::stack_failed::StackFailed,
+    &checks::stack_orphaned::StackOrphaned,
+];
 
 /// The stretches of the request path that this crate knows.
 pub static PATH: &[&dyn Stretch] =
