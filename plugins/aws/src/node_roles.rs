@@ -22,7 +22,7 @@ pub(crate) struct NodeRole {
     /// The node groups of EKS's that use it.
     pub(crate) nodegroups: Vec<Nodegroup>,
     /// Whether nodes run as it.
-    pub(crate) is_node_role: bool,
+    pub(crate) is_of_nodes: bool,
 }
 
 impl NodeRole {
@@ -75,7 +75,7 @@ impl Fact for NodeRoles {
                             stack: Some(stack.clone()),
                             says: Some(part.resource_status_reason.to_string()),
                             nodegroups: Vec::new(),
-                            is_node_role: part.logical_resource_id == "NodeInstanceRole",
+                            is_of_nodes: part.logical_resource_id == "NodeInstanceRole",
                         };
                         roles.insert(role.name.clone(), role);
                     }
@@ -92,7 +92,7 @@ impl Fact for NodeRoles {
                         name: name.to_owned(),
                         ..NodeRole::default()
                     });
-                    role.is_node_role = true;
+                    role.is_of_nodes = true;
                     role.nodegroups.push(group.clone());
                 }
             }

@@ -73,8 +73,8 @@ pub(super) fn is_of(stack: &Stack, group: &Nodegroup) -> bool {
 
 /// The issue of a node group that there are no machines to be had.
 pub(super) fn short_of(group: &Nodegroup) -> Option<(&NodegroupIssue, Shortage)> {
-    let issues = group.health.iter().flat_map(|health| &health.issues);
-    issues.filter_map(|issue| Some((issue, shortage(&issue.message)?))).next()
+    let mut issues = group.health.iter().flat_map(|health| &health.issues);
+    issues.find_map(|issue| Some((issue, shortage(&issue.message)?)))
 }
 
 fn message(short: &Shortage) -> String {

@@ -70,7 +70,9 @@ fn absent(name: &str, region: &str, stacks: &[Stack], out: &mut Findings) {
         "shows which clusters there are",
         format!("aws eks list-clusters --region {region}"),
     );
-    stacks.iter().for_each(|stack| out.built_from(&cluster, stack));
+    for stack in stacks {
+        out.built_from(&cluster, stack);
+    }
 }
 
 async fn judge(cx: &Cx, cluster: &Cluster, region: &str, out: &mut Findings) {

@@ -7,7 +7,7 @@ use crate::{
     facts::role_resource,
     foreign_inline, is_of_eksctl,
     node_roles::{NodeRole, NodeRoles},
-    stacks::why,
+    stacks::{is_gone, our_name, why},
 };
 
 check! {
@@ -35,6 +35,8 @@ impl Check for IamNodeRole {
         let seen = cx.get(NodeRoles).await?;
         seen.missing.iter().for_each(|error| out.unseen(error.clone()));
         let refused = refused(cx).await;
+        // Nodes of a cluster that is gone need nothing.
+        let is_there = !is_gone(cx, &our_name(cx).await?).await.unwrap_or_default();
         for role in &seen.roles {
             let subject = role_resource(&role.name);
             let on_role = OnRole::of(cx, &role.name).await;
@@ -46,7 +48,7 @@ impl Check for IamNodeRole {
                 keeps(role, &on_role, &says, conflict, out);
                 continue;
             }
-            if !role.is_node_role || role.is_to_go() {
+            if !role.is_of_nodes || role.is_to_go() {
                 continue;
             }
             if let Some(refused) = refused.iter().find(|refused| refused.role == role.name) {
@@ -58,7 +60,7 @@ impl Check for IamNodeRole {
                 }
                 continue;
             }
-            if role.is_in_use() && lacks(role, &on_role, out) {
+            if is_there && role.is_in_use() && lacks(role, &on_role, out) {
                 role.nodegroups.iter().for_each(|group| out.built_from(group, &subject));
                 continue;
             }
@@ -97,11 +99,15 @@ async fn blocked(cx: &Cx, role: &NodeRole) -> Result<Option<(String, Conflict)>,
     else {
         return Ok(None);
     };
+    // Its events are gone after a while; the part itself says it as well, where it is asked.
+    if let Some((says, conflict)) =
+        role.says.as_ref().and_then(|says| Some((says, conflict(says)?)))
+    {
+        return Ok(Some((says.clone(), conflict)));
+    }
     let failed = why(cx, stack).await?;
     let of_role = failed.all().find(|part| part.physical_resource_id == role.name);
-    let says = of_role.map(|part| part.resource_status_reason.to_string());
-    // Once its events are gone, the part itself still says so.
-    let says = says.or_else(|| role.says.clone()).unwrap_or_default();
+    let says = of_role.map(|part| part.resource_status_reason.to_string()).unwrap_or_default();
     Ok(conflict(&says).map(|conflict| (says, conflict)))
 }
 
@@ -158,6 +164,9 @@ fn evidence(finding: &mut Finding, name: &'static str, values: &[&str]) {
     }
 }
 
+/// Without it, or one like it, there are no nodes.
+const WORKER: &str = "AmazonEKSWorkerNodePolicy";
+
 /// Whether nodes with this role can't join, or can't get images: said only where it is known what
 /// every policy on it allows.
 fn lacks(role: &NodeRole, on_role: &OnRole, out: &mut Findings) -> bool {
@@ -168,13 +177,15 @@ fn lacks(role: &NodeRole, on_role: &OnRole, out: &mut Findings) -> bool {
     }
     let has = |begins: &str| on_role.attached.iter().any(|(name, _)| name.starts_with(begins));
     let (policy, what) = if !has("AmazonEKSWorkerNode") {
-        ("AmazonEKSWorkerNodePolicy", "nodes join the cluster with")
+        (WORKER, "nodes join the cluster with")
     } else if !has("AmazonEC2ContainerRegistry") {
         ("AmazonEC2ContainerRegistryReadOnly", "nodes get their own images with")
     } else {
         return false;
     };
-    let finding = out.fail(&subject, format!("lacks {policy}, which {what}"));
+    let message = format!("lacks {policy}, which {what}");
+    let finding =
+        if policy == WORKER { out.fail(&subject, message) } else { out.warn(&subject, message) };
     let names: Vec<_> = on_role.attached.iter().map(|(name, _)| name.as_str()).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     finding.evidence("attached", names);
@@ -202,11 +213,8 @@ async fn may_keep(cx: &Cx, role: &NodeRole, on_role: &OnRole, out: &mut Findings
         return false;
     }
     let (name, stack) = (&role.name, &stack.stack_name);
-    let message = if inline.is_empty() {
-        format!("may keep stack {stack} from being deleted, by policies that it may not own")
-    } else {
-        format!("keeps stack {stack} from being deleted, by policies that it doesn't own")
-    };
+    let whose = if inline.is_empty() { "may not own" } else { "does not own" };
+    let message = format!("may keep stack {stack} from being deleted, by policies that it {whose}");
     let finding = out.warn(&subject, message);
     evidence(finding, "inline", &inline);
     evidence(finding, "attached", &attached);
@@ -340,6 +348,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_instance_profile_keeps_a_role_as_well() {
+        let says = "Resource handler returned message: \"Cannot delete entity, must remove roles from \
+                    instance profile first. (Service: Iam, Status Code: 409, Request ID: 1)\"";
+        let mut deployment = undeletable("", &json!([]));
+        let part = &mut deployment.file("aws/cloudformation/describe-stack-resources");
+        part["StackResources"][0]["ResourceStatusReason"] = says.into();
+        let report = deployment.report(&IamNodeRole).await;
+        assert!(report.contains("role kf-nodes is still in an instance profile"), "{report}");
+    }
+
+    #[tokio::test]
     async fn kubeflows_policies_are_a_warning() {
         let mut deployment = Deployment::healthy();
         *deployment.file("aws/iam/list-role-policies") = json!({ "kf-nodes": { "PolicyNames": [
@@ -350,8 +369,8 @@ mod tests {
             passed, 0 not seen.
 
             WARNING  aws-iam-node-role
-              role kf-nodes keeps stack eksctl-kf-nodegroup-cpu from being deleted, by
-                policies that it doesn't own
+              role kf-nodes may keep stack eksctl-kf-nodegroup-cpu from being deleted, by
+                policies that it does not own
                 inline    iam_alb_ingress_policy, iam_csi_fsx_policy
                 fix       shows them; take them off just before the stack is deleted, and
                           not earlier

@@ -265,7 +265,8 @@ mod tests {
         assert!(report.contains("warn     aws-stack-failed"), "{report}");
         let now =
             event("NodeGroup", "AWS::AutoScaling::AutoScalingGroup", "", "UPDATE_FAILED", "no");
-        let report = with("UPDATE_ROLLBACK_COMPLETE", &[now.clone()]).report(&StackFailed).await;
+        let report =
+            with("UPDATE_ROLLBACK_COMPLETE", std::slice::from_ref(&now)).report(&StackFailed).await;
         assert!(report.contains("FAIL     aws-stack-failed"), "{report}");
         let report = with("UPDATE_COMPLETE", &[now]).report(&StackFailed).await;
         assert!(report.contains("pass     aws-stack-failed"), "{report}");

@@ -194,7 +194,7 @@ mod tests {
             WARNING  aws-stack-orphaned
               stack eksctl-kf-2-cluster is left of cluster kf-2, which does not exist
                 status    CREATE_COMPLETE
-                with      1 more stacks of it
+                as is     eksctl-kf-2-nodegroup-a
                 fix       takes away what is left of the cluster
                           kubectl kfcheck aws cleanup --cluster kf-2 --region us-west-2
 
