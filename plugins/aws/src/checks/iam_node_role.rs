@@ -352,7 +352,7 @@ mod tests {
         let says = "Resource handler returned message: \"Cannot delete entity, must remove roles from \
                     instance profile first. (Service: Iam, Status Code: 409, Request ID: 1)\"";
         let mut deployment = undeletable("", &json!([]));
-        let part = &mut deployment.file("aws/cloudformation/describe-stack-resources");
+        let part = deployment.file("aws/cloudformation/describe-stack-resources");
         part["StackResources"][0]["ResourceStatusReason"] = says.into();
         let report = deployment.report(&IamNodeRole).await;
         assert!(report.contains("role kf-nodes is still in an instance profile"), "{report}");
