@@ -34,7 +34,11 @@ impl Stack {
 
     /// The node group that eksctl made it for.
     pub fn nodegroup(&self) -> Option<&str> {
-        let keys = ["alpha.eksctl.io/nodegroup-name", "eksctl.io/v1alpha2/nodegroup-name"];
+        let keys = [
+            "alpha.eksctl.io/nodegroup-name",
+            "eksctl.io/v1alpha2/nodegroup-name",
+            "eksctl.cluster.k8s.io/v1alpha1/nodegroup-id",
+        ];
         keys.iter().find_map(|key| tag(&self.tags, key)).filter(|name| !name.is_empty())
     }
 
