@@ -7,10 +7,12 @@ mod kubernetes;
 mod outside;
 mod served;
 mod server;
+mod tunnel;
 
 pub use fault_proxy::{Fault, FaultProxy, Proxy, Times};
-pub use google::{Documents, GoogleMock};
+pub use google::{Documents, GoogleMock, TokenMock};
 pub use kubernetes::{Kind, KubernetesMock};
 pub use outside::{Outside, OutsideMock};
 pub use served::Served;
 pub use server::{Call, Headers, Server};
+pub use tunnel::Tunnel;
