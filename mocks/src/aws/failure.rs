@@ -4,6 +4,7 @@ use serde_json::Value;
 use super::{
     models::{Operation, Protocol, Service},
     wire::{Format, error},
+    words::{denial, denied, unavailable, validation},
 };
 
 /// Why a call has no answer, said as AWS's services say it.
@@ -106,48 +107,11 @@ fn of_shape<'a>(service: Option<&'a Service>, shape: &'a str) -> (&'a str, u16) 
     service.map_or((shape, 400), |service| service.error(shape))
 }
 
-pub(super) fn format_of(protocol: Protocol) -> Format {
+fn format_of(protocol: Protocol) -> Format {
     match protocol {
         Protocol::Query | Protocol::RestXml => Format::Xml,
         Protocol::Ec2 => Format::Ec2,
         Protocol::Json => Format::Json,
         Protocol::RestJson => Format::RestJson,
-    }
-}
-
-fn validation(format: Format) -> &'static str {
-    match format {
-        Format::Xml => "ValidationError",
-        Format::Ec2 => "InvalidParameterValue",
-        Format::Json => "ValidationException",
-        Format::RestJson => "InvalidParameterException",
-    }
-}
-
-fn unavailable(format: Format) -> &'static str {
-    match format {
-        Format::Xml => "ServiceUnavailable",
-        Format::Ec2 => "Unavailable",
-        Format::Json | Format::RestJson => "ServiceUnavailableException",
-    }
-}
-
-/// The status and the code with which a service refuses somebody who may not ask.
-pub(crate) fn denied(format: Format) -> (u16, &'static str) {
-    match format {
-        Format::Xml => (403, "AccessDenied"),
-        Format::Ec2 => (403, "UnauthorizedOperation"),
-        Format::Json => (400, "AccessDeniedException"),
-        Format::RestJson => (403, "AccessDeniedException"),
-    }
-}
-
-/// What it says then.
-fn denial(format: Format, action: &str, user: &str) -> String {
-    let who = format!("User: {user} is not authorized to perform: {action}");
-    let why = format!("because no identity-based policy allows the {action} action");
-    match format {
-        Format::Ec2 => format!("You are not authorized to perform this operation. {who} {why}"),
-        _ => format!("{who} on resource: * {why}"),
     }
 }

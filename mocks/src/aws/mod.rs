@@ -11,7 +11,8 @@ mod page;
 mod request;
 mod shape;
 mod validate;
-mod wire;
+pub(crate) mod wire;
+pub(crate) mod words;
 mod xml;
 
 use std::{io, sync::Arc};
@@ -101,8 +102,9 @@ impl Cloud {
     }
 
     fn respond(&self, call: &Call<'_>) -> Result<Response<String>, Failure> {
+        let Call { service, operation, region, input } = call;
+        self.seen.note_asked(format!("{} {} {region} {input}", service.name, operation.name));
         let given = operations::answer(self, call)?;
-        let Call { service, operation, .. } = call;
         let shape = service.output(operation);
         let mut fit = Fit { encoded: service.name == "iam", wrong: Vec::new() };
         let given = fit.fit(shape, given, &operation.name).unwrap_or_default();

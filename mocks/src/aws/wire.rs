@@ -1,5 +1,7 @@
 //! What all services have in common on the wire, and how they say that something went wrong.
 
+use std::{collections::HashMap, fmt};
+
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE},
@@ -28,6 +30,49 @@ impl<'a> Scope<'a> {
             [.., _date, region, service, "aws4_request"] => Some(Self { region, service }),
             _ => None,
         }
+    }
+}
+
+/// What a request is for, as far as it says so itself, without the models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Errand {
+    /// As the AWS CLI calls it: `elbv2`.
+    pub(crate) service: String,
+    /// Empty where the path alone says it.
+    pub(crate) action: String,
+}
+
+impl Errand {
+    /// None where the request has no signature.
+    pub(crate) fn of(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
+        let service = Scope::of(headers)?.service;
+        let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+        let form = || url::form_urlencoded::parse(body).collect::<HashMap<_, _>>();
+        let form = if target.is_some() { HashMap::new() } else { form() };
+        let action = target.and_then(|target| target.rsplit('.').next());
+        let action = action.or_else(|| Some(form.get("Action")?)).unwrap_or_default();
+        let service = match (service, form.get("Version").map(AsRef::as_ref)) {
+            ("elasticloadbalancing", Some("2012-06-01")) => "elb",
+            ("elasticloadbalancing", _) => "elbv2",
+            (service, _) => service,
+        };
+        Some(Self { service: service.to_owned(), action: action.to_owned() })
+    }
+
+    /// How the service writes errors.
+    pub(crate) fn format(&self) -> Format {
+        match self.service.as_str() {
+            "ec2" => Format::Ec2,
+            "acm" | "cognito-idp" => Format::Json,
+            "eks" => Format::RestJson,
+            _ => Format::Xml,
+        }
+    }
+}
+
+impl fmt::Display for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.service, self.action)
     }
 }
 
