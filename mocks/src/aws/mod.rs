@@ -10,6 +10,8 @@ mod operations;
 mod page;
 mod request;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod validate;
 pub(crate) mod wire;
 pub(crate) mod words;

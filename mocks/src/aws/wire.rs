@@ -34,7 +34,7 @@ impl<'a> Scope<'a> {
 }
 
 /// What a request is for, as far as it says so itself, without the models.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Errand {
     /// As the AWS CLI calls it: `elbv2`.
     pub(crate) service: String,

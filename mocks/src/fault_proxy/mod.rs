@@ -201,10 +201,7 @@ impl Way {
                 socket.set_zero_linger()?;
                 return Err(Error::other("reset"));
             }
-            Some(fault) => {
-                let nobody = Errand { service: String::new(), action: String::new() };
-                fault.answer(&errand.unwrap_or(nobody)).map_err(Error::other)?
-            }
+            Some(fault) => fault.answer(&errand.unwrap_or_default()).map_err(Error::other)?,
         };
         self.calls()[nth].0.status = response.status().as_u16();
         Ok(response)
