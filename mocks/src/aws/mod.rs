@@ -21,7 +21,7 @@ use std::{io, sync::Arc};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Served, Server, server::Seen};
 
@@ -109,7 +109,7 @@ impl Cloud {
         let given = operations::answer(self, call)?;
         let shape = service.output(operation);
         let mut fit = Fit { encoded: service.name == "iam", wrong: Vec::new() };
-        let given = fit.fit(shape, given, &operation.name).unwrap_or_default();
+        let given = fit.fit(shape, given, &operation.name).unwrap_or_else(|| json!({}));
         for wrong in fit.wrong {
             self.seen.note_unknown(format!("the bundle's {wrong}"));
         }

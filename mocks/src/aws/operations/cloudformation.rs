@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::aws::text;
+
 use super::{Ask, Failure};
 
 /// More resources than this, `DescribeStackResources` leaves out without a word.
@@ -26,12 +28,9 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Value, Failure> {
         "DescribeStackEvents" => {
             let mut events = ask.list("describe-stack-events", "StackEvents")?;
             let stack = stack.unwrap_or_default();
-            let known = known(ask, stack);
-            events.retain(|event| of(ask, event, stack));
-            if known == Some(false) || (known.is_none() && events.is_empty()) {
-                let message = format!("Stack [{stack}] does not exist");
-                return Err(Failure::Refused("ValidationError", message));
-            }
+            let message = format!("Stack [{stack}] does not exist");
+            let absent = || Failure::Refused("ValidationError", message);
+            Stack::named(ask, stack).keep_own(&mut events).ok_or_else(absent)?;
             ask.page("", "NextToken").listed("StackEvents", events, "NextToken")
         }
         "ListStackResources" => {
@@ -44,6 +43,10 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Value, Failure> {
             page.listed("StackResourceSummaries", summaries, "NextToken")
         }
         "DescribeStackResources" => {
+            if stack.is_some() == call.text("PhysicalResourceId").is_some() {
+                let why = "either StackName or PhysicalResourceId, and not both".to_owned();
+                return Err(Failure::Malformed(why));
+            }
             let mut resources = resources(ask)?;
             for field in ["LogicalResourceId", "PhysicalResourceId"] {
                 if let Some(id) = call.text(field) {
@@ -56,7 +59,7 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Value, Failure> {
         "GetTemplate" => {
             call.takes_only(&["StackName"])?;
             let stack = stack.unwrap_or_default();
-            if known(ask, stack) == Some(false) {
+            if Stack::named(ask, stack).known == Some(false) {
                 return Err(absent(stack));
             }
             ask.entry("get-template", stack)
@@ -68,38 +71,51 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Value, Failure> {
 /// The resources of the stack that is asked about.
 fn resources(ask: &Ask<'_>) -> Result<Vec<Value>, Failure> {
     let mut all = ask.list("describe-stack-resources", "StackResources")?;
-    if let Some(stack) = ask.call.text("StackName") {
-        let known = known(ask, stack);
-        all.retain(|resource| of(ask, resource, stack));
-        if known == Some(false) || (known.is_none() && all.is_empty()) {
-            return Err(absent(stack));
-        }
+    if let Some(name) = ask.call.text("StackName") {
+        Stack::named(ask, name).keep_own(&mut all).ok_or_else(|| absent(name))?;
     }
     Ok(all)
 }
 
-/// Whether there is such a stack; none where the bundle knows of no stacks.
-fn known(ask: &Ask<'_>, stack: &str) -> Option<bool> {
-    let stacks = ask.list("describe-stacks", "Stacks").ok()?;
-    Some(stacks.iter().any(|each| is(each, stack)))
+/// The stack that a request names.
+struct Stack {
+    /// Whether there is one; none where the bundle knows of no stacks.
+    known: Option<bool>,
+    name: String,
+    id: String,
+}
+
+impl Stack {
+    fn named(ask: &Ask<'_>, meant: &str) -> Self {
+        let stacks = ask.list("describe-stacks", "Stacks").ok();
+        let known = stacks.as_ref().map(|all| all.iter().any(|stack| is(stack, meant)));
+        let found = stacks.into_iter().flatten().find(|stack| is(stack, meant));
+        let found = found.unwrap_or_else(|| json!({ "StackName": meant, "StackId": meant }));
+        let (name, id) = (text(&found, "StackName").to_owned(), text(&found, "StackId").to_owned());
+        Self { known, name, id }
+    }
+
+    /// Keeps what is of the stack; none if there is no such stack. Where the bundle has no stacks,
+    /// there is one of which it has something.
+    fn keep_own(&self, parts: &mut Vec<Value>) -> Option<()> {
+        parts.retain(|part| self.owns(part));
+        self.known.unwrap_or(!parts.is_empty()).then_some(())
+    }
+
+    /// Whether something is of the stack. Where one of the ids is not known, the name counts.
+    fn owns(&self, part: &Value) -> bool {
+        let id = text(part, "StackId");
+        if id.starts_with("arn:") && self.id.starts_with("arn:") {
+            return id == self.id;
+        }
+        text(part, "StackName") == self.name
+    }
 }
 
 /// Whether a stack is the one meant. One that is deleted has no name any more.
 fn is(stack: &Value, meant: &str) -> bool {
     let named = stack["StackName"] == meant && stack["StackStatus"] != "DELETE_COMPLETE";
     named || stack["StackId"] == meant
-}
-
-/// Whether something is of the stack meant. Where its stack's id is not said, the name counts.
-fn of(ask: &Ask<'_>, part: &Value, stack: &str) -> bool {
-    let stacks = ask.list_if_any("describe-stacks", "Stacks");
-    let meant = stacks.into_iter().find(|each| is(each, stack));
-    let meant = meant.unwrap_or_else(|| json!({ "StackName": stack, "StackId": stack }));
-    let said = |id: &Value| id.as_str().is_some_and(|id| id.starts_with("arn:"));
-    if said(&part["StackId"]) && said(&meant["StackId"]) {
-        return part["StackId"] == meant["StackId"];
-    }
-    part["StackName"] == meant["StackName"]
 }
 
 fn absent(stack: &str) -> Failure {

@@ -65,9 +65,9 @@ fn providers(ask: &Ask<'_>) -> Result<Vec<Value>, Failure> {
 
 /// Whether there is such a pool, where the bundle knows of pools.
 fn check_pool(ask: &Ask<'_>, pool: &str) -> Result<(), Failure> {
-    let pools = ask.list_if_any("describe-user-pool", "UserPools");
-    let unknown = !pools.is_empty() && pools.iter().all(|found| found["Id"] != pool);
-    if unknown { Err(no_pool(pool)) } else { Ok(()) }
+    let Ok(pools) = ask.list("describe-user-pool", "UserPools") else { return Ok(()) };
+    let known = pools.iter().any(|found| found["Id"] == pool);
+    if known { Ok(()) } else { Err(no_pool(pool)) }
 }
 
 fn no_pool(pool: &str) -> Failure {

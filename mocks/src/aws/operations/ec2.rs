@@ -118,6 +118,14 @@ fn instances(ask: &Ask<'_>) -> Result<Value, Failure> {
 }
 
 fn check(ask: &Ask<'_>, id: &Id, all: &[Value]) -> Result<(), Failure> {
+    // The reference of MaxResults says so for these two.
+    let whole = ["InstanceIds", "NetworkInterfaceIds"].contains(&id.parameter);
+    if whole
+        && ask.call.number("MaxResults").is_some()
+        && ask.call.input.get(id.parameter).is_some()
+    {
+        return Err(Failure::Malformed(format!("{} and MaxResults at once", id.parameter)));
+    }
     match missing(all, id.field, &ask.call.texts(id.parameter)) {
         Some(value) => {
             let message = format!("The {} '{value}' does not exist", id.what);

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::{Ask, Failure, chosen, missing};
 
-/// As many resources as `DescribeTags` takes (its reference says so, the model doesn't).
-const MOST_TAGGED: usize = 20;
+/// As many load balancers, or resources with tags, as can be named (the API's reference says so, the
+/// model doesn't).
+const MOST_NAMED: usize = 20;
 
 const BALANCERS: (&str, &str) = ("describe-load-balancers", "LoadBalancers");
 const LISTENERS: (&str, &str) = ("describe-listeners", "Listeners");
@@ -20,12 +21,14 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Value, Failure> {
         "DescribeLoadBalancers" => {
             let all = ask.list(BALANCERS.0, BALANCERS.1)?;
             let (arns, names) = (call.texts("LoadBalancerArns"), call.texts("Names"));
+            check_number(&[&arns[..], &names[..]].concat())?;
             check(&all, "LoadBalancerArn", &arns)?;
             check(&all, "LoadBalancerName", &names)?;
             let all = chosen(chosen(all, "LoadBalancerArn", &arns), "LoadBalancerName", &names);
             page().listed("LoadBalancers", all, "NextMarker")
         }
         "DescribeListeners" => {
+            one_of(ask, ["LoadBalancerArn", "ListenerArns"])?;
             let mut all = ask.list(LISTENERS.0, LISTENERS.1)?;
             check(&all, "ListenerArn", &call.texts("ListenerArns"))?;
             all = chosen(all, "ListenerArn", &call.texts("ListenerArns"));
@@ -36,6 +39,7 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Value, Failure> {
             page().listed("Listeners", all, "NextMarker")
         }
         "DescribeRules" => {
+            one_of(ask, ["ListenerArn", "RuleArns"])?;
             let mut all = ask.list(RULES.0, RULES.1)?;
             check(&all, "RuleArn", &call.texts("RuleArns"))?;
             all = chosen(all, "RuleArn", &call.texts("RuleArns"));
@@ -68,15 +72,29 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Value, Failure> {
         }
         "DescribeTags" => {
             let arns = call.texts("ResourceArns");
-            if arns.len() > MOST_TAGGED {
-                return Err(Failure::Malformed(format!("no more than {MOST_TAGGED} resources")));
-            }
+            check_number(&arns)?;
             arns.iter().try_for_each(|arn| check_there(ask, arn))?;
             let tags = ask.list("describe-tags", "TagDescriptions")?;
             Ok(json!({ "TagDescriptions": chosen(tags, "ResourceArn", &arns) }))
         }
         _ => Err(call.unanswered()),
     }
+}
+
+/// Whether a request says one of two things, and not both, as it has to.
+fn one_of(ask: &Ask<'_>, names: [&str; 2]) -> Result<(), Failure> {
+    let said = names.map(|name| ask.call.input.get(name).is_some());
+    if said[0] != said[1] {
+        return Ok(());
+    }
+    Err(Failure::Malformed(format!("either {}, and not both", names.join(" or "))))
+}
+
+fn check_number(named: &[&str]) -> Result<(), Failure> {
+    if named.len() <= MOST_NAMED {
+        return Ok(());
+    }
+    Err(Failure::Malformed(format!("no more than {MOST_NAMED} at once")))
 }
 
 /// Whether there are all that a request names, by a field that says what they are.

@@ -56,6 +56,7 @@ impl Ask<'_> {
     /// their regions themselves.
     fn file(&self, command: &str) -> Result<Value, Failure> {
         let place = self.place(command);
+        self.cloud.holdings.check_named(&place, &self.call.input)?;
         match self.call.service.name {
             "acm" | "cognito-idp" | "iam" | "route53" | "sts" => self.cloud.holdings.file(&place),
             _ => self.cloud.holdings.file_in(&self.call.region, &place),
@@ -69,11 +70,6 @@ impl Ask<'_> {
         let mut items = take(&mut file, name);
         items.extend(alone.filter(Value::is_object));
         Ok(items)
-    }
-
-    /// The same, and nothing where the bundle has nothing.
-    fn list_if_any(&self, command: &str, name: &str) -> Vec<Value> {
-        self.list(command, name).unwrap_or_default()
     }
 
     /// The answer for one owner in a file that holds one for each.

@@ -86,7 +86,8 @@ async fn what_breaks_the_model_is_noted() {
             501,
             "Include is not honoured here",
         ),
-        (&format!("DescribeTags{}", many.concat()), 400, "no more than 20 resources"),
+        (&format!("DescribeTags{}", many.concat()), 400, "no more than 20 at once"),
+        ("DescribeListeners", 400, "either LoadBalancerArn or ListenerArns, and not both"),
         ("DescribeSSLPolicies", 501, "no answer to DescribeSSLPolicies here"),
     ] {
         let server = serve([manifest()]).await;
@@ -94,6 +95,38 @@ async fn what_breaks_the_model_is_noted() {
         let noted = noted.unwrap_or_default();
         assert!(answered == status && noted.ends_with(why), "{fields}: {answered} {noted}");
     }
+}
+
+#[tokio::test]
+async fn ids_and_a_size_of_pages_exclude_each_other() {
+    let instances = json!({ "Reservations": [{ "Instances": [{ "InstanceId": "i-1" }] }] });
+    let server = serve([manifest(), ("aws/ec2/describe-instances", instances)]).await;
+    let fields = "DescribeInstances&InstanceId.1=i-1&MaxResults=5";
+    assert_eq!(form(server.address(), "eu-west-1/ec2", "2016-11-15", fields).await.status, 400);
+    assert!(server.unknown()[0].ends_with("InstanceIds and MaxResults at once"));
+}
+
+#[tokio::test]
+async fn what_is_worked_out_from_another_answer_has_its_errors() {
+    let fault = json!({ "denied": { "permission": "cloudformation:DescribeStackResources" } });
+    let errors = json!({ "aws/cloudformation/describe-stack-resources#s": fault });
+    let server = serve([
+        manifest_with(&errors),
+        (
+            "aws/cloudformation/describe-stack-resources",
+            json!({ "StackResources": [
+            { "StackName": "t", "LogicalResourceId": "l" },
+        ] }),
+        ),
+    ])
+    .await;
+    for (stack, status) in [("s", 403), ("t", 200)] {
+        let fields = format!("ListStackResources&StackName={stack}");
+        let scope = "eu-west-1/cloudformation";
+        let answer = form(server.address(), scope, "2010-05-15", &fields).await;
+        assert_eq!(answer.status, status, "{stack}");
+    }
+    known(&server);
 }
 
 #[tokio::test]
