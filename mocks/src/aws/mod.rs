@@ -144,7 +144,7 @@ fn document(call: &Call<'_>, inside: &str) -> String {
     )
 }
 
-/// The texts that a bundle's item has under a name; none where it has none.
+/// The text that a bundle's item has under a name; empty where it has none.
 fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item[name].as_str().unwrap_or_default()
 }
