@@ -155,7 +155,7 @@ async fn a_login_that_has_expired_is_named_once() {
     let output = google.inspect(Some(&user("not-a-secret-expired")), &[]).await;
     let said = said(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
-    expect_once(&said, "no valid Google credentials");
+    expect_once(&said, "no valid Google credentials: Token has been expired or revoked");
     expect_once(&said, "gcloud auth application-default login");
     assert!(google.sky.google.calls().is_empty());
     google.check_asked();
@@ -169,7 +169,8 @@ async fn an_account_that_may_not_be_impersonated_is_named() {
     let output = google.inspect(Some(&user(GOOD)), &args).await;
     let said = said(&output);
     assert_eq!(output.status.code(), Some(3), "{said}");
-    expect_once(&said, account);
+    expect_once(&said, &format!("may not impersonate {account}"));
+    assert!(!said.contains("application-default login"), "{said}");
     google.check_asked();
 }
 

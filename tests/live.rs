@@ -10,13 +10,18 @@ use std::{
 use kfcheck::{Bundle, Report, Runner, Status, World};
 use kfcheck_mocks::{KubernetesMock, Served};
 use kfcheck_report::{Style, text};
-use kfcheck_tests::{Sky, gcp, completed, replay, root, scenarios};
+use kfcheck_tests::{Sky, completed, gcp, provider_of, replay, replay_as, root, scenarios};
+use kubectl_kfcheck::Provider;
 use serde_json::{Value, json};
 
 const VERBOSE: Style = Style { verbose: true, colour: false };
 
 async fn run(world: &World) -> Report {
-    Runner::default().run(world, &gcp().checks).await
+    run_as(&gcp(), world).await
+}
+
+async fn run_as(provider: &Provider, world: &World) -> Report {
+    Runner::default().run(world, &provider.checks).await
 }
 
 /// The report without the reasons for what wasn't seen: a bundle says that nobody looked, and
@@ -98,12 +103,13 @@ fn sort(value: &mut Value) {
 async fn every_scenario_reports_live_what_its_bundle_reports() {
     for folder in scenarios() {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let provider = provider_of(&folder);
         let bundle = folder.join("bundle");
         let sky = Sky::over(&bundle).await;
         let live = sky.world();
-        let report = run(&live).await;
-        let replayed = replay(completed(Bundle::open(&bundle).unwrap()));
-        let expected = text(&run(&replayed).await, VERBOSE);
+        let report = run_as(&provider, &live).await;
+        let replayed = replay_as(&provider, completed(Bundle::open(&bundle).unwrap()));
+        let expected = text(&run_as(&provider, &replayed).await, VERBOSE);
         let report = text(&report, VERBOSE);
         assert_eq!(without_reasons(&report), without_reasons(&expected), "{name}");
         assert!(sky.unknown().is_empty(), "{name}: {:#?}", sky.unknown());
@@ -113,8 +119,8 @@ async fn every_scenario_reports_live_what_its_bundle_reports() {
             assert_eq!(report, written, "{name}");
         }
 
-        let collected = replay(live.bundle());
-        let again = text(&run(&collected).await, VERBOSE);
+        let collected = replay_as(&provider, live.bundle());
+        let again = text(&run_as(&provider, &collected).await, VERBOSE);
         assert_eq!(without_reasons(&again), without_reasons(&report), "{name}, collected");
         let (collected, served) = (essence(&collected.bundle()), essence(&replayed.bundle()));
         for file in collected.keys().chain(served.keys()) {

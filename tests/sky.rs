@@ -25,7 +25,8 @@ use kfcheck_kube::{Gateway, Ingress, KubeClient, MutatingWebhook, Node, Object, 
 use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook};
 use kfcheck_kube::{Target, VirtualService};
 use kfcheck_mocks::{
-    Documents, Fault, FaultProxy, GoogleMock, Kind, KubernetesMock, Outside, OutsideMock,
+    AwsMock, Documents, Fault, FaultProxy, GoogleMock, Kind, KubernetesMock, Models, Outside,
+    OutsideMock,
 };
 use kfcheck_mocks::{Proxy, Served, Server, Times};
 use kfcheck_probe::{Dial, Through};
@@ -142,6 +143,16 @@ fn documents() -> Arc<Documents> {
     Arc::clone(ALL.get_or_init(open))
 }
 
+/// The models of AWS's services, which `scripts/setup --tests` fetches.
+pub fn models() -> Arc<Models> {
+    static ALL: OnceLock<Arc<Models>> = OnceLock::new();
+    let open = || {
+        let opened = Models::open(&root().join("target/tools/aws-api"));
+        Arc::new(opened.expect("the models of AWS's services; scripts/setup --tests fetches them"))
+    };
+    Arc::clone(ALL.get_or_init(open))
+}
+
 /// Leads every connection to this machine, but those that nothing takes.
 struct Dialer {
     through: Through,
@@ -166,6 +177,8 @@ pub struct Sky {
     pub kubernetes: Server,
     /// Google's APIs.
     pub google: Server,
+    /// Amazon's APIs.
+    pub amazon: Server,
     /// Name servers and web servers.
     pub outside: Outside,
     /// What stands before an API server that says nothing.
@@ -195,6 +208,7 @@ impl Sky {
             kubernetes,
             silent,
             google: GoogleMock::new(served.clone(), documents()).start().await.expect("a port"),
+            amazon: AwsMock::new(served.clone(), models()).start().await.expect("a port"),
             outside: OutsideMock::new(served.clone()).start().await.expect("a port"),
             served,
             folder: tempfile::tempdir().expect("a folder"),
@@ -323,6 +337,9 @@ impl Sky {
 
     /// A world that asks these servers, set up as the program does.
     pub fn world(&self) -> World {
+        if self.served.manifest()["provider"] == "aws" {
+            return self.aws_world(&self.amazon.url());
+        }
         let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
         self.world_of(self.access(&kubernetes), self.google_access(&self.google.url()))
     }
@@ -371,6 +388,7 @@ impl Sky {
         let all = [
             ("kubernetes", self.kubernetes.unknown()),
             ("google", self.google.unknown()),
+            ("amazon", self.amazon.unknown()),
             ("outside", self.outside.unasked()),
         ];
         all.into_iter().filter(|(_, unknown)| !unknown.is_empty()).collect()

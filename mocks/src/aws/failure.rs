@@ -16,7 +16,7 @@ pub(super) enum Failure {
     Malformed(String),
     /// It has no signature. It is noted.
     Unsigned,
-    /// The bundle has no such file. It is noted.
+    /// The bundle has no such file.
     NoFile(String),
     /// The bundle doesn't hold the answer, and says so or has others like it.
     NotHeld(String),
@@ -55,7 +55,6 @@ impl Failure {
         match self {
             Self::Unknown(why) | Self::Malformed(why) => Some(why.clone()),
             Self::Unsigned => Some("it is not signed".to_owned()),
-            Self::NoFile(place) => Some(format!("the bundle has no {place}")),
             _ => None,
         }
     }
