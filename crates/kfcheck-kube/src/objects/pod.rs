@@ -1,4 +1,4 @@
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use jiff::Timestamp;
 use kfcheck::{Named, Resource, redact::redact};
@@ -32,6 +32,49 @@ pub struct PodSpec {
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
+    /// The Secrets that are files in it.
+    #[serde(deserialize_with = "of_secrets", skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+}
+
+/// A Secret that is files in a pod.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Volume {
+    /// Its name in the pod.
+    pub name: String,
+    /// The Secret.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub secret: SecretFiles,
+}
+
+/// Which files are made of a Secret.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecretFiles {
+    /// The Secret, in the pod's namespace.
+    pub secret_name: String,
+    /// Which of its entries, and what the files are called; none at all: all, each by its own name.
+    #[serde(deserialize_with = "lean", skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<SecretFile>,
+}
+
+/// An entry of a Secret that is a file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecretFile {
+    /// The entry.
+    pub key: String,
+    /// The file's name.
+    pub path: String,
+}
+
+/// Other volumes are of no concern, and there are many of them.
+fn of_secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Volume>, D::Error> {
+    let mut all: Vec<Volume> = null_is_empty(from)?;
+    all.retain(|volume| !volume.secret.secret_name.is_empty());
+    all.shrink_to_fit();
+    Ok(all)
 }
 
 /// One container. What it is told (arguments, environment) is not read: secrets are put there.
@@ -48,6 +91,27 @@ pub struct Container {
     /// How the kubelet asks whether it is ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readiness_probe: Option<Probe>,
+    /// Where it finds what.
+    #[serde(deserialize_with = "without_token", skip_serializing_if = "Vec::is_empty")]
+    pub volume_mounts: Vec<Mount>,
+}
+
+/// Where a container finds a volume.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Mount {
+    /// The volume.
+    pub name: String,
+    /// The folder.
+    pub mount_path: String,
+}
+
+/// Every container has its token.
+fn without_token<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Mount>, D::Error> {
+    let mut all: Vec<Mount> = null_is_empty(from)?;
+    all.retain(|mount| mount.mount_path != "/var/run/secrets/kubernetes.io/serviceaccount");
+    all.shrink_to_fit();
+    Ok(all)
 }
 
 /// One port that a container declares.
@@ -180,6 +244,23 @@ impl Stopped {
 }
 
 impl Pod {
+    /// The Secret that a file in this pod comes from, and the entry of it.
+    pub fn secret_of<'a>(&'a self, file: &'a str) -> Option<(&'a str, &'a str)> {
+        let mounts = self.spec.containers.iter().flat_map(|container| &container.volume_mounts);
+        let inside = |mount: &Mount| {
+            let rest = file.strip_prefix(mount.mount_path.trim_end_matches('/'))?;
+            rest.strip_prefix('/').map(|rest| (mount.name.clone(), rest.len()))
+        };
+        let (volume, length) = mounts.filter_map(inside).min_by_key(|(_, length)| *length)?;
+        let secret = &self.spec.volumes.iter().find(|v| v.name == volume)?.secret;
+        let name = &file[file.len() - length..];
+        let entry = match &secret.items[..] {
+            [] => name,
+            items => items.iter().find(|item| item.path == name).map_or(name, |item| &item.key),
+        };
+        Some((&secret.secret_name, entry))
+    }
+
     /// Whether Services may send requests to it.
     pub fn is_ready(&self) -> bool {
         let ready = |c: &Condition| c.kind == "Ready" && c.status == "True";
