@@ -79,6 +79,10 @@ pub struct Chosen {
     pub namespace: String,
     /// Where the API server is, as a URL.
     pub server: String,
+    /// The credential plugin and what it is told. Never written down.
+    pub plugin: Vec<String>,
+    /// The AWS profile that the plugin runs with, where the kubeconfig says one.
+    pub plugin_profile: Option<String>,
 }
 
 /// What could not be collected, and why: [`Fault`]s by the place of the answer.

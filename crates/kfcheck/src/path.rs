@@ -131,7 +131,13 @@ impl Path {
 
     /// The host names that requests come in by; without one, whatever nothing else leans on.
     pub fn entrances(&self) -> Vec<&Resource> {
-        let hosts: Vec<_> = self.of_kind("dns", "Host").into_iter().collect();
+        // Others are names that something on the way depends on.
+        let leaned_on = |host: &Resource| {
+            let serving = self.edges.iter().filter(|edge| edge.aspect == Aspect::Serving);
+            serving.map(|edge| &edge.lower).any(|lower| lower == host)
+        };
+        let hosts = self.of_kind("dns", "Host").into_iter();
+        let hosts: Vec<_> = hosts.filter(|host| !leaned_on(host)).collect();
         if !hosts.is_empty() {
             return hosts;
         }

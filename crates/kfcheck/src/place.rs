@@ -36,6 +36,8 @@ pub(crate) enum At {
     Entry(&'static str, String),
     /// The members of a list that are about one thing.
     Members(&'static str, Vec<(&'static str, String)>),
+    /// The members of the list under a key that are about one thing.
+    Listed(&'static str, &'static str, Vec<(&'static str, String)>),
     /// Kubernetes objects of a kind.
     Objects(ObjectKind, Selection),
     /// Kubernetes objects of every group that ends so, whatever their kind.
@@ -152,6 +154,19 @@ impl<V: Serialize + DeserializeOwned> Place<V> {
         Self::new(At::Members(path, fields.into()), command.into())
     }
 
+    /// Those members of the list that a file has under `key` whose fields have these values, or
+    /// begin with them where a value ends in `*`, or are lists that hold them. A list without any is
+    /// an answer as well: there are none.
+    pub fn listed<const N: usize>(
+        path: &'static str,
+        key: &'static str,
+        fields: [(&'static str, &str); N],
+        command: impl Into<String>,
+    ) -> Self {
+        let fields = fields.map(|(field, value)| (field, value.to_owned()));
+        Self::new(At::Listed(path, key, fields.into()), command.into())
+    }
+
     /// A file of text.
     pub fn text(path: String, command: impl Into<String>) -> Self {
         Self::new(At::Text(path), command.into())
@@ -229,7 +244,9 @@ impl Spot {
     pub(crate) fn file_name(&self) -> String {
         match &self.at {
             At::File("bundle") | At::Entry("bundle", _) => "bundle.yaml".to_owned(),
-            At::File(path) | At::Entry(path, _) | At::Members(path, _) => format!("{path}.json"),
+            At::File(path) | At::Entry(path, _) | At::Members(path, _) | At::Listed(path, ..) => {
+                format!("{path}.json")
+            }
             At::Objects(kind, _) => format!("kubernetes/{}.json", kind.resource()),
             At::Groups(_) => format!("{}.json", self.address()),
             At::Text(path) => path.clone(),
@@ -257,7 +274,8 @@ impl Spot {
         match &self.at {
             At::File(path) => (*path).to_owned(),
             At::Entry(path, name) => format!("{path}#{name}"),
-            At::Members(path, fields) => {
+            At::Listed(path, _, fields) if fields.is_empty() => (*path).to_owned(),
+            At::Members(path, fields) | At::Listed(path, _, fields) => {
                 let values: Vec<_> = fields.iter().map(|(_, value)| value.as_str()).collect();
                 format!("{path}#{}", values.join(" "))
             }
@@ -282,7 +300,7 @@ impl Spot {
     /// Nothing is kept here.
     pub(crate) fn empty(&self) -> Fault {
         let file = match (&self.at, self.address().split_once('#')) {
-            (At::Entry(..) | At::Members(..), Some((_, name))) => {
+            (At::Entry(..) | At::Members(..) | At::Listed(..), Some((_, name))) => {
                 format!("{name} in {}", self.file_name())
             }
             _ => self.file_name(),

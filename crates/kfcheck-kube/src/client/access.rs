@@ -1,6 +1,6 @@
 //! Which cluster, and as whom: read as kubectl reads it.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{collections::HashMap, env, path::PathBuf, time::Duration};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use kfcheck::Fault;
@@ -68,6 +68,13 @@ impl Access {
             who.impersonate_groups = Some(self.impersonate_groups.clone());
         }
         if let Some(exec) = &mut who.exec {
+            let told = exec.args.iter().flatten().cloned();
+            chosen.plugin = exec.command.iter().cloned().chain(told).collect();
+            let is_profile = |entry: &&HashMap<String, String>| {
+                entry.get("name").is_some_and(|name| name == "AWS_PROFILE")
+            };
+            let entry = exec.env.iter().flatten().find(is_profile);
+            chosen.plugin_profile = entry.and_then(|entry| entry.get("value").cloned());
             // It would wait for an answer that nobody is asked for.
             exec.interactive_mode = Some(ExecInteractiveMode::Never);
         }

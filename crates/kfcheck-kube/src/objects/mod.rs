@@ -214,7 +214,7 @@ pub fn host_resource(host: &str) -> Resource {
 }
 
 /// Whether every label that is asked for is there; nothing asked for selects nothing.
-pub(crate) fn selects(
+pub fn selects(
     selector: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
 ) -> bool {

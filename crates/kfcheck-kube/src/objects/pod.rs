@@ -77,7 +77,8 @@ fn of_secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Volume>, D::Erro
     Ok(all)
 }
 
-/// One container. What it is told (arguments, environment) is not read: secrets are put there.
+/// One container. Of what it is told (arguments, environment) only [`PLAIN`] is read: secrets are put
+/// there.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
@@ -85,6 +86,12 @@ pub struct Container {
     pub name: String,
     /// What it runs.
     pub image: String,
+    /// Those of its arguments that are flags in [`PLAIN`], each with its value.
+    #[serde(deserialize_with = "plain_flags", skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Those of its variables that are in [`PLAIN`].
+    #[serde(deserialize_with = "plain_variables", skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<Variable>,
     /// The ports it declares; it may listen on others.
     #[serde(deserialize_with = "lean")]
     pub ports: Vec<ContainerPort>,
@@ -112,6 +119,65 @@ fn without_token<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Mount>, D::Er
     all.retain(|mount| mount.mount_path != "/var/run/secrets/kubernetes.io/serviceaccount");
     all.shrink_to_fit();
     Ok(all)
+}
+
+/// What controllers and web applications are told that checks read, and that is never a secret.
+pub const PLAIN: [&str; 7] = [
+    "--cluster-name",
+    "--ingress-class",
+    "--aws-region",
+    "--aws-vpc-id",
+    "CLUSTER_NAME",
+    "USERID_HEADER",
+    "USERID_PREFIX",
+];
+
+/// A variable of a container's environment.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value; nothing where it comes from elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// Flags and their values, be they one argument or two.
+fn plain_flags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let all: Vec<String> = null_is_empty(from)?;
+    let mut kept = Vec::new();
+    let mut args = all.into_iter().peekable();
+    while let Some(arg) = args.next() {
+        match arg.split_once('=') {
+            Some((flag, _)) if PLAIN.contains(&flag) => kept.push(arg),
+            None if PLAIN.contains(&arg.as_str()) => {
+                let value = args.next_if(|next| !next.starts_with('-'));
+                kept.push(format!("{arg}={}", value.unwrap_or_default()));
+            }
+            _ => (),
+        }
+    }
+    kept.shrink_to_fit();
+    Ok(kept)
+}
+
+fn plain_variables<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Variable>, D::Error> {
+    let mut all: Vec<Variable> = null_is_empty(from)?;
+    all.retain(|variable| PLAIN.contains(&variable.name.as_str()));
+    all.shrink_to_fit();
+    Ok(all)
+}
+
+impl Container {
+    /// The value of a flag or a variable, where it is told one.
+    pub fn told(&self, name: &str) -> Option<&str> {
+        let flags = self.args.iter().filter_map(|arg| arg.split_once('='));
+        let mut variables =
+            self.env.iter().filter_map(|v| Some((v.name.as_str(), v.value.as_deref()?)));
+        let flag = flags.filter(|(flag, _)| *flag == name).map(|(_, value)| value).last();
+        flag.or_else(|| variables.find(|(known, _)| *known == name).map(|(_, value)| value))
+    }
 }
 
 /// One port that a container declares.

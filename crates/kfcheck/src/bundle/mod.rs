@@ -145,7 +145,8 @@ impl Bundle {
     ) -> Result<V, Fault> {
         let malformed = |detail| Fault::Malformed { file: spot.shown(), detail };
         // Other namespaces of the same kind may have been collected.
-        if let At::Objects(..) = &spot.at {
+        // So may members of the same list that are about other things.
+        if let At::Objects(..) | At::Listed(..) = &spot.at {
             let mut places = spot.addresses();
             places.retain(|place| place.contains('#'));
             if let Some(fault) = self.recorded_at(&places) {
@@ -158,6 +159,7 @@ impl Bundle {
                 self.file(path)?.and_then(|all| all.get(name)).cloned().map(Kept::Value)
             }
             At::Members(path, fields) => self.members(path, fields)?.map(Kept::Value),
+            At::Listed(path, key, fields) => self.listed(path, key, fields)?.map(Kept::Value),
             At::Objects(kind, selection) => self.objects(kind, selection)?.map(Kept::Objects),
             At::Groups(suffix) => self.manifests()?.of_groups(suffix).map(Kept::Objects),
             At::Text(path) => self.text(path)?.map(|text| Kept::Value(text.into())),
@@ -193,7 +195,14 @@ impl Bundle {
     /// What is missing of the answer at `spot`, by the part that it is missing in: where
     /// `gcp/compute/addresses` is there, `gcp/compute/addresses#regions/r` may not be.
     pub(crate) fn missing_parts(&self, spot: &Spot) -> BTreeMap<String, Fault> {
-        let (At::File(_) | At::Groups(_)) = spot.at else { return BTreeMap::new() };
+        let is_whole = match &spot.at {
+            At::File(_) | At::Groups(_) => true,
+            At::Listed(_, _, fields) => fields.is_empty(),
+            _ => false,
+        };
+        if !is_whole {
+            return BTreeMap::new();
+        }
         let path = spot.address();
         let errors = self.file("bundle").ok().flatten().and_then(|all| all.get("errors"));
         let errors = errors.and_then(Value::as_object).into_iter().flatten();
@@ -223,18 +232,22 @@ impl Bundle {
             let detail = "expected a list".to_owned();
             return Err(Fault::Malformed { file: format!("{path}.json"), detail });
         };
-        let has = |member: &Value| {
-            fields.iter().all(|(field, value)| match member.get(field) {
-                Some(Value::String(text)) => match value.strip_suffix('*') {
-                    Some(beginning) => text.starts_with(beginning),
-                    None => text == value,
-                },
-                None | Some(Value::Null) => value.is_empty(),
-                Some(other) => other.to_string().as_str() == value,
-            })
-        };
-        let found: Vec<_> = all.iter().filter(|member| has(member)).cloned().collect();
+        let found: Vec<_> = all.iter().filter(|member| has(member, fields)).cloned().collect();
         Ok((!found.is_empty()).then(|| found.into()))
+    }
+
+    fn listed(
+        &self,
+        path: &str,
+        key: &str,
+        fields: &[(&'static str, String)],
+    ) -> Result<Option<Value>, Fault> {
+        let Some(all) = self.file(path)? else { return Ok(None) };
+        let Some(all) = all.get(key).and_then(Value::as_array) else {
+            let detail = format!("expected a list under \"{key}\"");
+            return Err(Fault::Malformed { file: format!("{path}.json"), detail });
+        };
+        Ok(Some(all.iter().filter(|member| has(member, fields)).cloned().collect()))
     }
 
     /// Objects of a kind; nothing where no file speaks of the kind.
@@ -253,5 +266,22 @@ impl Bundle {
 
     fn text(&self, path: &str) -> Result<Option<String>, Fault> {
         self.files.get(path).map(|file| file.text(path)).transpose()
+    }
+}
+
+/// Whether a member of a list has fields of these values.
+fn has(member: &Value, fields: &[(&'static str, String)]) -> bool {
+    fields.iter().all(|(field, value)| match member.get(field) {
+        Some(Value::String(text)) => is_meant(text, value),
+        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).any(|t| is_meant(t, value)),
+        None | Some(Value::Null) => value.is_empty(),
+        Some(other) => other.to_string().as_str() == value,
+    })
+}
+
+fn is_meant(text: &str, value: &str) -> bool {
+    match value.strip_suffix('*') {
+        Some(beginning) => text.starts_with(beginning),
+        None => text == value,
     }
 }

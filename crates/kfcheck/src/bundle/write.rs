@@ -66,6 +66,9 @@ impl Bundle {
             (At::Entry(_, name), Ok(value)) => self.put_entry(&file, name, value),
             (At::File(_) | At::Text(_), Ok(value)) => self.put_file(&file, value),
             (At::Members(..), Ok(members)) => self.put_members(&file, &members, |all| all),
+            (At::Listed(_, key, _), Ok(members)) => {
+                self.put_entries(&file, key, &members);
+            }
             (At::Objects(kind, _), Ok(mut items)) => {
                 for object in items.as_array_mut().into_iter().flatten() {
                     object["apiVersion"] = kind.api_version().into();
@@ -97,6 +100,15 @@ impl Bundle {
         let new = members.as_array().cloned().unwrap_or_default();
         all.extend(new.into_iter().filter(|member| known.insert(member.to_string())));
         self.put_file(file, wrap(all.into()));
+    }
+
+    /// The same under a key of the file.
+    fn put_entries(&mut self, file: &str, key: &str, members: &Value) {
+        let there = self.content(file)[key].take();
+        let mut all: Vec<Value> = there.as_array().cloned().unwrap_or_default();
+        let new = members.as_array().cloned().unwrap_or_default();
+        all.extend(new.into_iter().filter(|member| !all.contains(member)).collect::<Vec<_>>());
+        self.put_entry(file, key, all.into());
     }
 
     fn put_entry(&mut self, file: &str, name: &str, value: Value) {
