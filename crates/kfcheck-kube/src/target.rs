@@ -76,12 +76,12 @@ impl Fact for Entrances {
             return named("Gateway", namespace, name, found);
         }
         let namespace = target.namespace.as_deref();
-        let ingresses = match (&target.host, namespace) {
-            (Some(host), Some(namespace)) => {
-                serving(&cx.get(within::<Ingress>(namespace)).await?, host)
+        let (ingresses, unseen) = match ingresses(cx, &target).await {
+            // A load balancer of the gateway's own is an entrance whatever else there is.
+            Err(error @ FactError { fault: Fault::NotCollected { .. }, .. }) => {
+                (Vec::new(), Some(error))
             }
-            (Some(host), None) => serving(&cx.get(all::<Ingress>()).await?, host),
-            (None, namespace) => usual(cx, namespace).await?,
+            ingresses => (ingresses?, None),
         };
         let is_sure = |ingress: &Arc<Ingress>| match &target.host {
             Some(host) => ingress.hosts().any(|known| crate::covers(known, host)),
@@ -105,8 +105,14 @@ impl Fact for Entrances {
             service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
         };
         let services: Vec<_> = services.iter().filter(gateway).cloned().collect();
-        if !services.is_empty() || target.host.is_some() {
+        if !services.is_empty() {
             return Ok(services.into_iter().map(Entrance::Service).collect());
+        }
+        if let Some(error) = unseen {
+            return Err(error);
+        }
+        if target.host.is_some() {
+            return Ok(Vec::new());
         }
         let others = match gateways {
             Err(FactError { fault: Fault::Absent(_), .. }) => Vec::new(),
@@ -117,6 +123,17 @@ impl Fact for Entrances {
             namespace.map_or(USUAL.contains(&here), |namespace| namespace == here)
         };
         Ok(others.into_iter().filter(here).map(Entrance::Gateway).collect())
+    }
+}
+
+/// The Ingresses that the target may mean.
+async fn ingresses(cx: &Cx, target: &Target) -> Result<Vec<Arc<Ingress>>, FactError> {
+    match (&target.host, target.namespace.as_deref()) {
+        (Some(host), Some(namespace)) => {
+            Ok(serving(&cx.get(within::<Ingress>(namespace)).await?, host))
+        }
+        (Some(host), None) => Ok(serving(&cx.get(all::<Ingress>()).await?, host)),
+        (None, namespace) => usual(cx, namespace).await,
     }
 }
 

@@ -214,10 +214,7 @@ pub fn host_resource(host: &str) -> Resource {
 }
 
 /// Whether every label that is asked for is there; nothing asked for selects nothing.
-pub fn selects(
-    selector: &BTreeMap<String, String>,
-    labels: &BTreeMap<String, String>,
-) -> bool {
+pub fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
     !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value))
 }
 

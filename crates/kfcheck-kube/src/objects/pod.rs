@@ -175,7 +175,7 @@ impl Container {
         let flags = self.args.iter().filter_map(|arg| arg.split_once('='));
         let mut variables =
             self.env.iter().filter_map(|v| Some((v.name.as_str(), v.value.as_deref()?)));
-        let flag = flags.filter(|(flag, _)| *flag == name).map(|(_, value)| value).last();
+        let flag = flags.filter(|(flag, _)| *flag == name).map(|(_, value)| value).next_back();
         flag.or_else(|| variables.find(|(known, _)| *known == name).map(|(_, value)| value))
     }
 }
