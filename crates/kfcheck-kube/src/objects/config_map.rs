@@ -17,7 +17,12 @@ pub struct ConfigMap {
     pub metadata: Metadata,
     /// The audiences of Identity-Aware Proxy's that its text names.
     pub audiences: BTreeSet<String>,
+    /// The domains that Knative's `config-domain` gives to what it serves.
+    pub domains: BTreeSet<String>,
 }
+
+/// What Knative's list of domains is called.
+const DOMAINS: &str = "config-domain";
 
 object!(ConfigMap, core, "configmaps", "ConfigMap", true);
 
@@ -35,12 +40,19 @@ impl From<OnWire> for ConfigMap {
         let texts = data.iter().flat_map(BTreeMap::values);
         let found = texts.flat_map(|text| AUDIENCE.iter().flat_map(|re| re.find_iter(text)));
         let audiences = found.map(|audience| audience.as_str().to_owned()).collect();
-        Self { metadata, audiences }
+        let names = data.iter().flat_map(BTreeMap::keys).filter(|_| metadata.name == DOMAINS);
+        // What begins so is for people to read.
+        let domains = names.filter(|name| !name.starts_with('_')).cloned().collect();
+        Self { metadata, audiences, domains }
     }
 }
 
 impl From<ConfigMap> for OnWire {
-    fn from(ConfigMap { metadata, audiences }: ConfigMap) -> Self {
+    fn from(ConfigMap { metadata, audiences, domains }: ConfigMap) -> Self {
+        if metadata.name == DOMAINS {
+            let data = domains.into_iter().map(|name| (name, String::new())).collect();
+            return Self { metadata, data: Some(data) };
+        }
         let text = audiences.into_iter().collect::<Vec<_>>().join("\n");
         Self { metadata, data: Some(BTreeMap::from([("audiences".to_owned(), text)])) }
     }
