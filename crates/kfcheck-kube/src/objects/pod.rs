@@ -86,6 +86,9 @@ pub struct Container {
     pub name: String,
     /// What it runs.
     pub image: String,
+    /// Those of its command's arguments that are flags in [`PLAIN`], each with its value.
+    #[serde(deserialize_with = "plain_flags", skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// Those of its arguments that are flags in [`PLAIN`], each with its value.
     #[serde(deserialize_with = "plain_flags", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
@@ -121,8 +124,14 @@ fn without_token<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Mount>, D::Er
     Ok(all)
 }
 
-/// What controllers and web applications are told that checks read, and that is never a secret.
-pub const PLAIN: [&str; 7] = [
+/// What controllers, web applications and the API server are told that checks read, and that is
+/// never a secret.
+pub const PLAIN: [&str; 12] = [
+    "--oidc-client-id",
+    "--oidc-issuer-url",
+    "--service-account-issuer",
+    "--service-account-signing-key-file",
+    "--service-cluster-ip-range",
     "--cluster-name",
     "--ingress-class",
     "--aws-region",
@@ -172,7 +181,7 @@ fn plain_variables<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Variable>, 
 impl Container {
     /// The value of a flag or a variable, where it is told one.
     pub fn told(&self, name: &str) -> Option<&str> {
-        let flags = self.args.iter().filter_map(|arg| arg.split_once('='));
+        let flags = self.command.iter().chain(&self.args).filter_map(|arg| arg.split_once('='));
         let mut variables =
             self.env.iter().filter_map(|v| Some((v.name.as_str(), v.value.as_deref()?)));
         let flag = flags.filter(|(flag, _)| *flag == name).map(|(_, value)| value).next_back();
