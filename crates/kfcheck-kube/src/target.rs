@@ -100,7 +100,11 @@ impl Fact for Entrances {
             return Ok(ingresses.into_iter().map(Entrance::Ingress).collect());
         }
         // Without either, a load balancer may stand for the gateway's Service itself.
-        let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await?;
+        let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await;
+        let services = match (services, &unseen) {
+            (Err(_), Some(error)) => return Err(error.clone()),
+            (services, _) => services?,
+        };
         let gateway = |service: &&Arc<Service>| {
             service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
         };
