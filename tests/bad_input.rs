@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use kfcheck::{Bundle, Report, Runner, Status};
 use kfcheck_report::{Scope, Style, Tool, json, output, text};
-use kfcheck_tests::{checks, replay, root, scenarios};
+use kfcheck_tests::{gcp, replay, root, scenarios};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ fn inspect(files: &Files) -> Report {
         |bundle: Bundle, (name, text): (&String, &String)| bundle.with_text(name, text.clone());
     let world = replay(files.iter().fold(Bundle::default(), with));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let report = runtime.block_on(Runner::default().run(&world, &checks()));
+    let report = runtime.block_on(Runner::default().run(&world, &gcp().checks));
     // Every output has to take whatever was found.
     let _ = text(&report, Style { verbose: true, colour: true });
     let tool = Tool { name: "kubectl-kfcheck", version: "0" };

@@ -13,7 +13,7 @@ use kfcheck_mocks::{
     Times::{self, Always, Every, First},
 };
 use kfcheck_report::{Style, Threshold, exit_code, text};
-use kfcheck_tests::{Sky, checks, root};
+use kfcheck_tests::{Sky, gcp, root};
 
 const PLAIN: Style = Style { verbose: false, colour: false };
 
@@ -49,7 +49,7 @@ impl Trouble {
         let mut google_access = sky.google_access(&google.url());
         (self.google_access)(&mut google_access);
         let world = sky.world_of(access, google_access);
-        Runner::default().run(&world, &checks()).await
+        Runner::default().run(&world, &gcp().checks).await
     }
 }
 
@@ -150,9 +150,9 @@ async fn a_namespace_that_is_denied_is_not_empty_and_neither_is_it_in_what_is_co
     let proxy = proxy.start().await.unwrap();
     let access = sky.access(&proxy.url());
     let live = sky.world_of(access, sky.google_access(&sky.google.url()));
-    let report = Runner::default().run(&live, &checks()).await;
+    let report = Runner::default().run(&live, &gcp().checks).await;
     assert_eq!(status(&report, "kube-workload-ready"), Status::Unknown);
-    let again = Runner::default().run(&kfcheck_tests::replay(live.bundle()), &checks()).await;
+    let again = Runner::default().run(&kfcheck_tests::replay(live.bundle()), &gcp().checks).await;
     assert_eq!(status(&again, "kube-workload-ready"), Status::Unknown);
     assert_eq!(text(&again, PLAIN), text(&report, PLAIN));
 }
@@ -245,7 +245,7 @@ async fn a_run_that_is_stopped_reports_what_it_knows() {
     let access = sky.access(&sky.kubernetes.url());
     let world = sky.world_of(access, sky.google_access(&proxy.url()));
     let (quick, others): (Vec<_>, Vec<_>) =
-        checks().into_iter().partition(|check| check.meta().id == "gcp-quota");
+        gcp().checks.into_iter().partition(|check| check.meta().id == "gcp-quota");
     // The quick one is done before the others begin to wait.
     let known = Runner::default().run(&world, &quick).await;
     assert_eq!(status(&known, "gcp-quota"), Status::Pass);

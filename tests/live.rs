@@ -10,13 +10,13 @@ use std::{
 use kfcheck::{Bundle, Report, Runner, Status, World};
 use kfcheck_mocks::{KubernetesMock, Served};
 use kfcheck_report::{Style, text};
-use kfcheck_tests::{Sky, checks, completed, replay, root, scenarios};
+use kfcheck_tests::{Sky, gcp, completed, replay, root, scenarios};
 use serde_json::{Value, json};
 
 const VERBOSE: Style = Style { verbose: true, colour: false };
 
 async fn run(world: &World) -> Report {
-    Runner::default().run(world, &checks()).await
+    Runner::default().run(world, &gcp().checks).await
 }
 
 /// The report without the reasons for what wasn't seen: a bundle says that nobody looked, and

@@ -12,7 +12,7 @@ use std::{
 
 use kfcheck::{Bundle, Event, Runner};
 use kfcheck_mocks::{FaultProxy, Served};
-use kfcheck_tests::{Sky, checks, root};
+use kfcheck_tests::{Sky, gcp, root};
 use serde_json::{Value, json};
 
 /// What every call takes longer.
@@ -193,7 +193,7 @@ async fn run(sky: &Sky, delay: Duration) -> Run {
             noted.push((what, end - millis(took), end));
         }
     });
-    Runner::default().run(&world, &checks()).await;
+    Runner::default().run(&world, &gcp().checks).await;
     let took = start.elapsed();
     let calls = calls.lock().map(|calls| calls.clone()).unwrap_or_default();
     Run { calls, took }

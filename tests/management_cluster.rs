@@ -4,10 +4,10 @@
 
 use kfcheck::{CheckResult, Runner, Status, World};
 use kfcheck_kube::{KubeClient, ManagementCluster};
-use kfcheck_tests::{Sky, checks, replay, root};
+use kfcheck_tests::{Sky, gcp, replay, root};
 
 async fn judged(world: &World) -> CheckResult {
-    let report = Runner::default().run(world, &checks()).await;
+    let report = Runner::default().run(world, &gcp().checks).await;
     let is = |result: &CheckResult| result.id == "gcp-config-connector";
     report.results.into_iter().find(is).unwrap()
 }

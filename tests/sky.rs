@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
+use kfcheck_aws::{Aws, AwsAccess};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{BackendPolicy, HealthCheckPolicy};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
@@ -32,7 +34,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::{gcp, root};
+use crate::{gcp, provider, root};
 
 /// The kinds that a run may ask for.
 fn kinds() -> Vec<ObjectKind> {
@@ -282,8 +284,19 @@ impl Sky {
 
     /// The arguments that lead the program here, and the environment that it needs.
     pub fn lead(&self, program: &mut Command, kubernetes: &str, google: &str) {
-        let kubeconfig = self.access(kubernetes).kubeconfig.expect("it was just written");
+        self.lead_to_all_but_google(program, kubernetes);
         let access = self.google_access(google);
+        for (api, url) in &access.endpoints {
+            program.arg("--endpoint").arg(format!("{api}={url}"));
+        }
+        if let Some(IapToken(token)) = access.iap_token {
+            program.args(["--iap-token", &token]);
+        }
+    }
+
+    /// The same, with Google's APIs where Google has them, and nothing that stands for credentials.
+    pub fn lead_to_all_but_google(&self, program: &mut Command, kubernetes: &str) {
+        let kubeconfig = self.access(kubernetes).kubeconfig.expect("it was just written");
         let authority = self.folder.path().join("authority.pem");
         std::fs::write(&authority, self.outside.ca_pem()).expect("a file");
         let (tls, plain) = (self.outside.https_address(), self.outside.http_address());
@@ -292,15 +305,12 @@ impl Sky {
         program.arg("--kubeconfig").arg(kubeconfig).arg("--exec");
         program.args(["--dns-server", &self.outside.dns_address().to_string()]);
         program.arg("--connect-to").arg(format!("{tls},{plain}"));
-        for (api, url) in &access.endpoints {
-            program.arg("--endpoint").arg(format!("{api}={url}"));
-        }
+        let access = self.google_access("");
         let said = [
             ("--project", access.project),
             ("--location", access.location),
             ("--cluster", access.cluster),
             ("--network-project", access.network_project),
-            ("--iap-token", access.iap_token.map(|IapToken(token)| token)),
             ("--caller-address", access.caller_address.map(|address| address.to_string())),
         ];
         for (flag, value) in said {
@@ -333,6 +343,27 @@ impl Sky {
             .client(Ok(KubeClient::new(access)))
             .client(Ok(Google::new(google)))
             .client(Ok(self.way_out(delay)))
+            .setting(Clock(self.time()))
+            .setting(Target::default());
+        (provider.prepare)(world)
+    }
+
+    /// A world of Amazon's, with its APIs at `endpoint`, set up as the program does.
+    pub fn aws_world(&self, endpoint: &str) -> World {
+        let aws = AwsAccess {
+            region: self.said("aws", "region"),
+            cluster: self.said("aws", "cluster"),
+            endpoint: Some(endpoint.to_owned()),
+            credentials: Some(SharedCredentialsProvider::new(Credentials::new("AKIDEXAMPLE", "not-a-secret", None, None, "tests"))),
+            ..AwsAccess::default()
+        };
+        let provider = provider("aws");
+        let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
+        let world = World::live()
+            .path(&provider.path)
+            .client(Ok(KubeClient::new(self.access(&kubernetes))))
+            .client(Ok(Aws::new(aws)))
+            .client(Ok(self.way_out(Duration::ZERO)))
             .setting(Clock(self.time()))
             .setting(Target::default());
         (provider.prepare)(world)

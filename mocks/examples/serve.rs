@@ -1,9 +1,9 @@
-//! Serves a bundle as a live cluster, Google Cloud and internet on this machine, until Ctrl-C, and
-//! says how to inspect it: `cargo run -p kfcheck-mocks --example serve -- BUNDLE`.
+//! Serves a bundle as a live cluster, cloud and internet on this machine, until Ctrl-C, and says how
+//! to inspect it: `cargo run -p kfcheck-mocks --example serve -- BUNDLE`.
 
 use std::{io, path::Path, sync::Arc};
 
-use kfcheck_mocks::{Documents, GoogleMock, KubernetesMock, OutsideMock, Served};
+use kfcheck_mocks::{AwsMock, Documents, GoogleMock, KubernetesMock, Models, OutsideMock, Served};
 
 #[tokio::main]
 #[allow(clippy::print_stdout, reason = "it is what it is for")]
@@ -13,9 +13,11 @@ async fn main() -> io::Result<()> {
     let served = Served::open(Path::new(&bundle)).map_err(io::Error::other)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let documents = Arc::new(Documents::open(&root.join("target/tools/google-api"))?);
+    let models = Arc::new(Models::open(&root.join("target/tools/aws-api"))?);
     let manifest = served.manifest();
     let kubernetes = KubernetesMock::new(served.clone()).start().await?;
     let google = GoogleMock::new(served.clone(), documents).start().await?;
+    let aws = AwsMock::new(served.clone(), models).start().await?;
     let outside = OutsideMock::new(served).start().await?;
 
     let folder = std::env::temp_dir().join(format!("kfcheck-serve-{}", std::process::id()));
@@ -44,6 +46,13 @@ async fn main() -> io::Result<()> {
         said.collect::<String>(),
         url = google.url(),
     );
+    if let Some(region) = manifest["aws"]["region"].as_str() {
+        println!(
+            "AWS_ENDPOINT_URL={} AWS_REGION={region} AWS_ACCESS_KEY_ID=served \
+             AWS_SECRET_ACCESS_KEY=served aws sts get-caller-identity",
+            aws.url(),
+        );
+    }
     tokio::signal::ctrl_c().await?;
     std::fs::remove_dir_all(folder)
 }

@@ -1,16 +1,20 @@
 //! Stand-ins for the world, for tests: each serves what a bundle holds over the real wire, on a port
 //! of the loopback interface. They know no plugin, so they can only speak what the wire speaks.
 
+mod aws;
 mod fault_proxy;
 mod google;
 mod kubernetes;
 mod outside;
 mod served;
 mod server;
+mod tunnel;
 
+pub use aws::{AwsMock, Models};
 pub use fault_proxy::{Fault, FaultProxy, Proxy, Times};
-pub use google::{Documents, GoogleMock};
+pub use google::{Documents, GoogleMock, TokenMock};
 pub use kubernetes::{Kind, KubernetesMock};
 pub use outside::{Outside, OutsideMock};
 pub use served::Served;
 pub use server::{Call, Headers, Server};
+pub use tunnel::Tunnel;

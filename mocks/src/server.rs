@@ -34,10 +34,16 @@ pub struct Server {
 pub(crate) struct Seen {
     calls: Mutex<Vec<Call>>,
     headers: Mutex<Vec<Headers>>,
+    asked: Mutex<Vec<String>>,
     unknown: Mutex<Vec<String>>,
 }
 
 impl Seen {
+    /// Notes what a call asks for, where method and path don't say it.
+    pub(crate) fn note_asked(&self, what: impl Into<String>) {
+        lock(&self.asked).push(what.into());
+    }
+
     /// Notes a call that no real server would have been sent: an unknown route or parameter, a body
     /// that breaks the API's schema.
     pub(crate) fn note_unknown(&self, what: impl Into<String>) {
@@ -98,6 +104,11 @@ impl Server {
     /// The headers of the calls so far.
     pub fn headers(&self) -> Vec<Headers> {
         lock(&self.seen.headers).clone()
+    }
+
+    /// What AWS was asked so far: `elbv2 DescribeTags us-west-2 {"ResourceArns":[…]}`.
+    pub fn asked(&self) -> Vec<String> {
+        lock(&self.seen.asked).clone()
     }
 
     /// What was asked that a real server would not know: a test fails if there is any.

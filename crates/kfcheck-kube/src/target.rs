@@ -76,12 +76,24 @@ impl Fact for Entrances {
             return named("Gateway", namespace, name, found);
         }
         let namespace = target.namespace.as_deref();
-        let (ingresses, unseen) = match ingresses(cx, &target).await {
-            // A load balancer of the gateway's own is an entrance whatever else there is.
-            Err(error @ FactError { fault: Fault::NotCollected { .. }, .. }) => {
-                (Vec::new(), Some(error))
+        let ingresses = match (&target.host, namespace) {
+            (Some(host), Some(namespace)) => {
+                cx.get(within::<Ingress>(namespace)).await.map(|all| serving(&all, host))
             }
-            ingresses => (ingresses?, None),
+            (Some(host), None) => cx.get(all::<Ingress>()).await.map(|all| serving(&all, host)),
+            (None, namespace) => usual(cx, namespace).await,
+        };
+        let ingresses = match ingresses {
+            Ok(ingresses) => ingresses,
+            Err(error) => {
+                // Requests enter by such a Service, whatever else there is.
+                let services = balanced(cx, namespace).await.unwrap_or_default();
+                if services.is_empty() {
+                    return Err(error);
+                }
+                cx.missing("ingresses", error.fault);
+                return Ok(services.into_iter().map(Entrance::Service).collect());
+            }
         };
         let is_sure = |ingress: &Arc<Ingress>| match &target.host {
             Some(host) => ingress.hosts().any(|known| crate::covers(known, host)),
@@ -100,23 +112,9 @@ impl Fact for Entrances {
             return Ok(ingresses.into_iter().map(Entrance::Ingress).collect());
         }
         // Without either, a load balancer may stand for the gateway's Service itself.
-        let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await;
-        let services = match (services, &unseen) {
-            (Err(_), Some(error)) => return Err(error.clone()),
-            (services, _) => services?,
-        };
-        let gateway = |service: &&Arc<Service>| {
-            service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
-        };
-        let services: Vec<_> = services.iter().filter(gateway).cloned().collect();
-        if !services.is_empty() {
+        let services = balanced(cx, namespace).await?;
+        if !services.is_empty() || target.host.is_some() {
             return Ok(services.into_iter().map(Entrance::Service).collect());
-        }
-        if let Some(error) = unseen {
-            return Err(error);
-        }
-        if target.host.is_some() {
-            return Ok(Vec::new());
         }
         let others = match gateways {
             Err(FactError { fault: Fault::Absent(_), .. }) => Vec::new(),
@@ -130,15 +128,13 @@ impl Fact for Entrances {
     }
 }
 
-/// The Ingresses that the target may mean.
-async fn ingresses(cx: &Cx, target: &Target) -> Result<Vec<Arc<Ingress>>, FactError> {
-    match (&target.host, target.namespace.as_deref()) {
-        (Some(host), Some(namespace)) => {
-            Ok(serving(&cx.get(within::<Ingress>(namespace)).await?, host))
-        }
-        (Some(host), None) => Ok(serving(&cx.get(all::<Ingress>()).await?, host)),
-        (None, namespace) => usual(cx, namespace).await,
-    }
+/// The gateway's Services that have load balancers of their own.
+async fn balanced(cx: &Cx, namespace: Option<&str>) -> Result<Vec<Arc<Service>>, FactError> {
+    let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await?;
+    let gateway = |service: &&Arc<Service>| {
+        service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
+    };
+    Ok(services.iter().filter(gateway).cloned().collect())
 }
 
 /// A Gateway with its routes to Kubeflow, if it has any.

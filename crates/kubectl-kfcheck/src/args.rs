@@ -3,7 +3,11 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use kfcheck_kube::Target;
 
-use crate::live::LiveArgs;
+#[cfg(feature = "aws")]
+use crate::amazon::AwsArgs;
+#[cfg(feature = "gcp")]
+use crate::google::GoogleArgs;
+use crate::{live::LiveArgs, provider::CloudArgs};
 
 /// Says which one broken thing takes the endpoint of a Kubeflow deployment down, with evidence and
 /// the command that mends it.
@@ -32,17 +36,31 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Inspect a deployment on Google Cloud.
-    #[command(after_help = "Examples:\n  \
+    #[cfg(feature = "gcp")]
+    #[command(
+        mut_arg("bundle", |arg| arg.conflicts_with_all(["config_connector_context", "caller_address"])),
+        after_help = "Examples:\n  \
         kubectl kfcheck gcp                          # this context and its project\n  \
         kubectl kfcheck gcp --context prod --host kubeflow.example.com\n  \
         kubectl kfcheck gcp --exec --iap-audience 12-ab.apps.googleusercontent.com\n  \
         kubectl kfcheck gcp --bundle examples/gke-iap-502\n  \
         kubectl kfcheck gcp --bundle evidence.tar.gz --host kubeflow.example.com\n  \
         kubectl kfcheck gcp --bundle DIR --check 'gcp-iap-*,gcp-backend-*' -v\n  \
-        kubectl kfcheck gcp --bundle DIR --skip gcp-quota -o yaml --fail-on warn")]
-    Gcp(Inspect),
-    /// Inspect a deployment on AWS (comes in a later version).
-    Aws(Later),
+        kubectl kfcheck gcp --bundle DIR --skip gcp-quota -o yaml --fail-on warn"
+    )]
+    Gcp(Inspect<GoogleArgs>),
+    /// Inspect a deployment on Amazon Web Services.
+    #[cfg(feature = "aws")]
+    #[command(
+        mut_arg("bundle", |arg| arg.conflicts_with_all(["profile", "region", "endpoint_url"])),
+        after_help = "Examples:\n  \
+        kubectl kfcheck aws                          # this context, its account and region\n  \
+        kubectl kfcheck aws --context prod --profile prod --host kubeflow.example.com\n  \
+        kubectl kfcheck aws --cluster kf --region us-west-2\n  \
+        kubectl kfcheck aws --bundle examples/eks-cognito-callback\n  \
+        kubectl kfcheck aws --bundle DIR --check 'aws-alb-*,aws-cognito-*' -v"
+    )]
+    Aws(Inspect<AwsArgs>),
     /// Inspect a deployment on your own machines (comes in a later version).
     Onprem(Later),
     /// Write down what an inspection sees, secrets left out, for others to inspect.
@@ -73,20 +91,28 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Collected {
     /// Of a deployment on Google Cloud.
+    #[cfg(feature = "gcp")]
     #[command(after_help = "Examples:\n  \
         kubectl kfcheck collect gcp                      # into kfcheck-gcp.tar.gz\n  \
         kubectl kfcheck collect gcp -o evidence/         # into a folder, to look into\n  \
         kubectl kfcheck collect gcp --script > collect.sh  # for somebody who may not run this\n\n\
         What comes of it is inspected with `kubectl kfcheck gcp --bundle PATH`.")]
-    Gcp(Collect),
+    Gcp(Collect<GoogleArgs>),
+    /// Of a deployment on Amazon Web Services.
+    #[cfg(feature = "aws")]
+    #[command(mut_arg("script", |arg| arg.hide(true)), after_help = "Examples:\n  \
+        kubectl kfcheck collect aws                      # into kfcheck-aws.tar.gz\n  \
+        kubectl kfcheck collect aws -o evidence/         # into a folder, to look into\n\n\
+        What comes of it is inspected with `kubectl kfcheck aws --bundle PATH`.")]
+    Aws(Collect<AwsArgs>),
 }
 
 /// What to write down, and where.
 #[derive(Debug, clap::Args)]
-pub struct Collect {
-    /// Where to: a folder, or a .tar.gz.
-    #[arg(short, long, value_name = "PATH", default_value = "kfcheck-gcp.tar.gz")]
-    pub output: PathBuf,
+pub struct Collect<C: CloudArgs> {
+    /// Where to: a folder, or a .tar.gz; without it, kfcheck-PROVIDER.tar.gz.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
     /// Print a shell script instead, which needs kubectl, gcloud and jq and writes the same.
     #[arg(long)]
     pub script: bool,
@@ -98,20 +124,7 @@ pub struct Collect {
     pub entrance: EntranceArgs,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]
-    pub live: LiveArgs,
-}
-
-impl Collect {
-    /// What the script is to look at.
-    #[cfg(feature = "gcp")]
-    pub(crate) fn script_options(&self) -> kfcheck_gcp::ScriptOptions {
-        kfcheck_gcp::ScriptOptions {
-            context: self.live.context.clone(),
-            namespace: self.entrance.namespace.clone(),
-            google: self.live.google(),
-            probes: !self.live.no_probes,
-        }
-    }
+    pub live: LiveArgs<C>,
 }
 
 /// Whatever may be said to a command that comes later.
@@ -132,15 +145,11 @@ const ASKS: &[&str] = &[
     "impersonate_uid",
     "exec",
     "no_probes",
-    #[cfg(feature = "gcp")]
-    "config_connector_context",
-    #[cfg(feature = "gcp")]
-    "caller_address",
 ];
 
 /// What to inspect, and how to say what was found.
 #[derive(Debug, clap::Args)]
-pub struct Inspect {
+pub struct Inspect<C: CloudArgs> {
     /// Inspect what this bundle holds, a folder or a .tar.gz, and touch no network.
     #[arg(long, value_name = "PATH", conflicts_with_all = ASKS)]
     pub bundle: Option<PathBuf>,
@@ -170,7 +179,7 @@ pub struct Inspect {
     pub save: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]
-    pub live: LiveArgs,
+    pub live: LiveArgs<C>,
 }
 
 /// Where the request path begins.

@@ -10,31 +10,34 @@ use crate::{
     args::Collect,
     inspect::{TOOL, ask},
     print,
+    provider::CloudArgs,
 };
 
 /// Inspects, and writes down what was seen instead of what is wrong.
-pub(crate) async fn run(args: &Collect, provider: &Provider) -> Result<u8, String> {
-    #[cfg(feature = "gcp")]
+pub(crate) async fn run<C: CloudArgs>(args: &Collect<C>, provider: &Provider) -> Result<u8, String> {
     if args.script {
-        print(&kfcheck_gcp::script(&args.script_options()))?;
+        let script = C::script(args);
+        print(&script.ok_or_else(|| format!("there is no script that collects {}", C::NAME))?)?;
         return Ok(0);
     }
-    refuse_to_mix(&args.output)?;
+    let default = || format!("kfcheck-{}.tar.gz", C::NAME).into();
+    let output = args.output.clone().unwrap_or_else(default);
+    refuse_to_mix(&output)?;
     let runner = Runner::default();
     let asked =
         ask(provider, &args.live, &args.entrance, args.verbose, &runner, &provider.checks).await;
     let (world, report) = asked;
     let bundle = world.bundle().made_by(provider.name, TOOL.name, TOOL.version);
-    bundle.write(&args.output).map_err(|error| {
-        format!("cannot write {}: {error}; name another place with -o", args.output.display())
+    bundle.write(&output).map_err(|error| {
+        format!("cannot write {}: {error}; name another place with -o", output.display())
     })?;
     let mut says = format!(
         "{} holds what was seen, in {} files; secrets are left out.\n\
          kubectl kfcheck {} --bundle {} inspects it.\n",
-        args.output.display(),
+        output.display(),
         bundle.texts().count(),
         provider.name,
-        args.output.display(),
+        output.display(),
     );
     let unseen = report.unseen();
     let silent: Vec<_> =

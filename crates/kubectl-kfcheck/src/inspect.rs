@@ -9,13 +9,14 @@ use crate::{
     live::LiveArgs,
     print,
     progress::Progress,
+    provider::CloudArgs,
     select::select,
 };
 
 pub(crate) const TOOL: Tool = Tool { name: "kubectl-kfcheck", version: env!("CARGO_PKG_VERSION") };
 
 /// Inspects, prints the report and gives the exit code.
-pub(crate) async fn run(args: &Inspect, provider: &Provider) -> Result<u8, String> {
+pub(crate) async fn run<C: CloudArgs>(args: &Inspect<C>, provider: &Provider) -> Result<u8, String> {
     let start = Instant::now();
     let checks = select(&provider.checks, &args.check, &args.skip)?;
     let runner = Runner { timeout: args.timeout, ..Runner::default() };
@@ -29,7 +30,7 @@ pub(crate) async fn run(args: &Inspect, provider: &Provider) -> Result<u8, Strin
         }
         None => ask(provider, &args.live, &args.entrance, args.verbose, &runner, &checks).await,
     };
-    let scope = scope(&world).await;
+    let scope = scope(&world, provider).await;
     let duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let machine = || output(&report, TOOL, provider.name, &scope, duration);
     print(&render(args, &report, machine)?)?;
@@ -46,9 +47,9 @@ pub(crate) async fn run(args: &Inspect, provider: &Provider) -> Result<u8, Strin
 
 /// Runs checks over the outside world, and shows that it does. Ctrl-C ends it early: what is known
 /// by then is reported.
-pub(crate) async fn ask(
+pub(crate) async fn ask<C: CloudArgs>(
     provider: &Provider,
-    live: &LiveArgs,
+    live: &LiveArgs<C>,
     entrance: &EntranceArgs,
     verbose: bool,
     runner: &Runner,
@@ -74,8 +75,8 @@ pub(crate) async fn ask(
     (world, report)
 }
 
-fn render<'a>(
-    args: &Inspect,
+fn render<'a, C: CloudArgs>(
+    args: &Inspect<C>,
     report: &Report,
     machine: impl Fn() -> Output<'a>,
 ) -> Result<String, String> {
@@ -88,15 +89,9 @@ fn render<'a>(
     }
 }
 
-async fn scope(world: &World) -> Scope {
+async fn scope(world: &World, provider: &Provider) -> Scope {
     let cx = world.cx("scope");
     let context = cx.get(kfcheck_kube::Cluster).await.ok();
     let context = context.and_then(|cluster| cluster.context.clone());
-    #[cfg(feature = "gcp")]
-    if let Ok(here) = cx.get(kfcheck_gcp::Scope).await {
-        let kfcheck_gcp::Location { project, location, cluster, .. } = (*here).clone();
-        let project = Some(project).filter(|project| !project.is_empty());
-        return Scope { context, project, location, cluster };
-    }
-    Scope { context, ..Scope::default() }
+    Scope { context, ..(provider.scope)(&cx).await }
 }

@@ -10,8 +10,12 @@
 //! }
 //! ```
 
+#[cfg(feature = "aws")]
+mod amazon;
 mod args;
 mod collect;
+#[cfg(feature = "gcp")]
+mod google;
 mod inspect;
 mod live;
 mod progress;
@@ -27,7 +31,11 @@ use clap::Parser;
 
 pub use args::{Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Later};
 pub use live::LiveArgs;
-pub use provider::{Provider, providers};
+#[cfg(feature = "aws")]
+pub use amazon::AwsArgs;
+#[cfg(feature = "gcp")]
+pub use google::GoogleArgs;
+pub use provider::{CloudArgs, Provider, providers};
 
 /// Nothing was inspected, because what was asked for makes no sense.
 const USAGE: u8 = 2;
@@ -57,11 +65,18 @@ pub fn main(providers: &[Provider]) -> ExitCode {
 
 async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
     match command {
+        #[cfg(feature = "gcp")]
         Command::Gcp(args) => inspect::run(&args, find(providers, "gcp")?).await,
+        #[cfg(feature = "aws")]
+        Command::Aws(args) => inspect::run(&args, find(providers, "aws")?).await,
+        #[cfg(feature = "gcp")]
         Command::Collect { of: Collected::Gcp(args) } => {
             collect::run(&args, find(providers, "gcp")?).await
         }
-        Command::Aws(_) => Err(later("aws")),
+        #[cfg(feature = "aws")]
+        Command::Collect { of: Collected::Aws(args) } => {
+            collect::run(&args, find(providers, "aws")?).await
+        }
         Command::Onprem(_) => Err(later("onprem")),
         Command::Explain { check } => {
             print(&select::explain(providers, &check)?)?;
@@ -81,7 +96,7 @@ fn find<'a>(providers: &'a [Provider], name: &str) -> Result<&'a Provider, Strin
 }
 
 fn later(name: &str) -> String {
-    format!("{name} is not in this version yet; `kubectl kfcheck gcp` is")
+    format!("{name} is not in this version yet; `kubectl kfcheck gcp` and `aws` are")
 }
 
 /// Writes to standard output. A reader that has seen enough is no error.

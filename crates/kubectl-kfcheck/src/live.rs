@@ -3,21 +3,17 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use kfcheck::{Fault, World};
-#[cfg(feature = "gcp")]
-use kfcheck_kube::ManagementCluster;
 use kfcheck_kube::{Access, KubeClient};
 use kfcheck_probe::{Outside, Through};
 
-use crate::args::EntranceArgs;
+use crate::{args::EntranceArgs, provider::CloudArgs};
 
 const CLUSTER: &str = "Which cluster, and as whom (kubectl's own flags)";
 const PROBES: &str = "What is tried from here";
-#[cfg(feature = "gcp")]
-const GOOGLE: &str = "Google Cloud";
 
 /// Which cluster and cloud to ask, and as whom.
 #[derive(Debug, clap::Args)]
-pub struct LiveArgs {
+pub struct LiveArgs<C: CloudArgs> {
     /// The kubeconfig to read, instead of KUBECONFIG's.
     #[arg(long, value_name = "FILE", help_heading = CLUSTER)]
     pub kubeconfig: Option<PathBuf>,
@@ -57,51 +53,12 @@ pub struct LiveArgs {
     #[arg(long, value_name = "TLS,PLAIN", value_delimiter = ',', hide = true)]
     pub connect_to: Vec<SocketAddr>,
 
-    #[cfg(feature = "gcp")]
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]
-    pub google: GoogleArgs,
+    pub cloud: C,
 }
 
-/// Which project, as whom, and where the APIs are.
-#[cfg(feature = "gcp")]
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = GOOGLE)]
-pub struct GoogleArgs {
-    /// The project; without it, that of the context or the nodes.
-    #[arg(long, value_name = "ID")]
-    pub project: Option<String>,
-    /// The context of the cluster that has Config Connector's objects, where it is another one.
-    #[arg(long, value_name = "NAME")]
-    pub config_connector_context: Option<String>,
-    /// The public address that calls from here come from, to compare it with authorized networks.
-    #[arg(long, value_name = "ADDRESS")]
-    pub caller_address: Option<std::net::IpAddr>,
-    /// The project that the network is in, where the cluster doesn't say.
-    #[arg(long, value_name = "ID")]
-    pub network_project: Option<String>,
-    /// The zone or region of the cluster.
-    #[arg(long, value_name = "NAME", alias = "zone", alias = "region")]
-    pub location: Option<String>,
-    /// The service account to act as.
-    #[arg(long, value_name = "ACCOUNT")]
-    pub impersonate_service_account: Option<String>,
-    /// The project whose quota the calls count against.
-    #[arg(long, value_name = "ID")]
-    pub billing_project: Option<String>,
-    /// Where an API is, as compute=https://… (also container, logging); gcloud's variables
-    /// CLOUDSDK_API_ENDPOINT_OVERRIDES_… are read as well. One at http:// gets no credentials.
-    #[arg(long, value_name = "API=URL", value_parser = endpoint)]
-    pub endpoint: Vec<(String, String)>,
-    /// A token for Identity-Aware Proxy, to see whether it lets it through.
-    #[arg(long, value_name = "TOKEN", env = "KFCHECK_IAP_TOKEN", hide_env_values = true)]
-    pub iap_token: Option<String>,
-    /// The OAuth client to make such a token for, from the default credentials.
-    #[arg(long, value_name = "CLIENT_ID", conflicts_with = "iap_token")]
-    pub iap_audience: Option<String>,
-}
-
-impl LiveArgs {
+impl<C: CloudArgs> LiveArgs<C> {
     /// A world with the clients that these name.
     pub(crate) fn connect(&self, world: World, entrance: &EntranceArgs) -> World {
         let access = Access {
@@ -116,8 +73,7 @@ impl LiveArgs {
             request_timeout: self.request_timeout,
             exec: self.exec,
         };
-        #[cfg(feature = "gcp")]
-        let world = self.google_world(world, &access);
+        let world = self.cloud.connect(world, &access);
         world.client(Ok(KubeClient::new(access))).client(self.outside())
     }
 
@@ -132,34 +88,6 @@ impl LiveArgs {
             [both] => outside.dialer(Through { tls: both, plain: both }),
             _ => outside,
         })
-    }
-
-    /// A world with what Google's facts ask.
-    #[cfg(feature = "gcp")]
-    fn google_world(&self, world: World, access: &Access) -> World {
-        let world = world.client(Ok(kfcheck_gcp::Google::new(self.google())));
-        let Some(context) = self.google.config_connector_context.clone() else { return world };
-        // Who asks there, that context says.
-        let (context, cluster, user) = (Some(context), None, None);
-        let other = KubeClient::new(Access { context, cluster, user, ..access.clone() });
-        world.client(Ok(ManagementCluster(other)))
-    }
-
-    #[cfg(feature = "gcp")]
-    pub(crate) fn google(&self) -> kfcheck_gcp::GoogleAccess {
-        let google = &self.google;
-        kfcheck_gcp::GoogleAccess {
-            project: google.project.clone(),
-            network_project: google.network_project.clone(),
-            location: google.location.clone(),
-            cluster: self.cluster.clone(),
-            impersonate: google.impersonate_service_account.clone(),
-            quota_project: google.billing_project.clone(),
-            endpoints: google.endpoint.iter().cloned().collect(),
-            iap_audience: google.iap_audience.clone(),
-            iap_token: google.iap_token.clone().map(kfcheck_gcp::IapToken),
-            caller_address: google.caller_address,
-        }
     }
 }
 
@@ -176,15 +104,4 @@ fn request_timeout(text: &str) -> Result<Duration, String> {
         return Ok(Duration::from_hours(24));
     }
     crate::args::duration(text)
-}
-
-#[cfg(feature = "gcp")]
-fn endpoint(text: &str) -> Result<(String, String), String> {
-    let known = ["compute", "container", "logging", "dns"];
-    match text.split_once('=') {
-        Some((api, url)) if known.contains(&api) && url.starts_with("http") => {
-            Ok((api.to_owned(), url.to_owned()))
-        }
-        _ => Err(format!("expected one of {} and a URL, as compute=https://…", known.join(", "))),
-    }
 }

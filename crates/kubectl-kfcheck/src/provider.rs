@@ -1,4 +1,9 @@
-use kfcheck::{Check, Stretch, World};
+use futures::future::BoxFuture;
+use kfcheck::{Check, Cx, Stretch, World};
+use kfcheck_kube::Access;
+use kfcheck_report::Scope;
+
+use crate::args::Collect;
 
 /// A provider: what runs when its name is the command.
 pub struct Provider {
@@ -10,19 +15,31 @@ pub struct Provider {
     pub path: Vec<&'static dyn Stretch>,
     /// What it adds to a world before it is used.
     pub prepare: fn(World) -> World,
+    /// Which deployment of its it is, for the report.
+    pub scope: fn(&Cx) -> BoxFuture<'static, Scope>,
+}
+
+/// What a provider is told on the command line.
+pub trait CloudArgs: clap::Args {
+    /// The provider's command.
+    const NAME: &'static str;
+
+    /// A world with what the provider's facts ask.
+    fn connect(&self, world: World, access: &Access) -> World;
+
+    /// A shell script that collects the same as this program, where there is one.
+    fn script(args: &Collect<Self>) -> Option<String> {
+        let _ = args;
+        None
+    }
 }
 
 /// The providers that this program was built with.
 pub fn providers() -> Vec<Provider> {
     vec![
         #[cfg(feature = "gcp")]
-        Provider {
-            name: "gcp",
-            checks: [kfcheck_kube::CHECKS, kfcheck_gcp::CHECKS].concat(),
-            path: [kfcheck_kube::PATH, kfcheck_gcp::PATH].concat(),
-            prepare: |world| {
-                world.setting(kfcheck_kube::CloudView(Some(&kfcheck_gcp::GoogleCloud)))
-            },
-        },
+        crate::google::provider(),
+        #[cfg(feature = "aws")]
+        crate::amazon::provider(),
     ]
 }

@@ -4,6 +4,10 @@ use http::{Response, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::{Body, whole};
+use crate::aws::{
+    wire::{Errand, error},
+    words,
+};
 
 /// What goes wrong with a call.
 #[derive(Clone, Debug)]
@@ -31,24 +35,21 @@ pub enum Fault {
         /// For people.
         message: String,
     },
-    /// An error of AWS's services that answer in XML, like IAM, STS and ELB.
-    AwsQuery {
+    /// An error of AWS's, written as the service that is asked writes it.
+    Aws {
         /// The status.
         status: u16,
-        /// As AWS spells it: `AccessDenied`, `Throttling`, …
+        /// As AWS spells it: `AccessDenied`, `AccessDeniedException`, …
         code: &'static str,
         /// For people.
         message: String,
     },
-    /// An error of AWS's services that answer in JSON, like EKS, ACM and Cognito.
-    AwsJson {
-        /// The status.
-        status: u16,
-        /// As AWS spells it: `AccessDeniedException`, `ThrottlingException`, …
-        code: &'static str,
-        /// For people.
-        message: String,
-    },
+    /// The AWS service that is asked says to slow down, in its own words.
+    AwsThrottling,
+    /// The AWS service that is asked says that the credentials are no longer good.
+    AwsExpiredToken,
+    /// The AWS service that is asked says that this may not be asked.
+    AwsAccessDenied,
     /// A status, and after how many seconds to ask again.
     RetryAfter(u16, u32),
     /// The true answer, cut off in the middle of its body.
@@ -62,8 +63,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The answer of a fault that is one.
-    pub(super) fn answer(self) -> http::Result<Response<Body>> {
+    /// The answer of a fault that is one, to somebody on that errand at AWS.
+    pub(super) fn answer(self, errand: &Errand) -> http::Result<Response<Body>> {
         let (status, content_type, body) = match self {
             Self::Google { status, reason, message } => {
                 (status, "application/json; charset=UTF-8", google(status, reason, &message))
@@ -71,16 +72,16 @@ impl Fault {
             Self::Kubernetes { status, reason, message } => {
                 (status, "application/json", kubernetes(status, reason, &message))
             }
-            Self::AwsQuery { status, code, message } => {
-                (status, "text/xml", aws_query(status, code, &message))
+            Self::Aws { status, code, message } => {
+                return Ok(error(errand.format(), status, code, &message).map(whole));
             }
-            Self::AwsJson { status, code, message } => {
-                let body = json!({ "__type": code, "message": message }).to_string();
-                return Response::builder()
-                    .status(status)
-                    .header(CONTENT_TYPE, "application/x-amz-json-1.1")
-                    .header("x-amzn-errortype", code)
-                    .body(whole(body));
+            Self::AwsThrottling => return Ok(said(errand, words::throttled(errand))),
+            Self::AwsExpiredToken => return Ok(said(errand, words::expired(errand))),
+            Self::AwsAccessDenied => {
+                let (status, code) = words::denied(errand.format());
+                let user = "arn:aws:iam::123456789012:user/kfcheck";
+                let message = words::denial(errand.format(), &errand.to_string(), user);
+                return Ok(said(errand, (status, code, &message)));
             }
             Self::Malformed => (200, "application/json", r#"{"items": [{"#.to_owned()),
             Self::RetryAfter(status, seconds) => {
@@ -161,14 +162,8 @@ fn kubernetes(status: u16, reason: &str, message: &str) -> String {
     body.to_string()
 }
 
-/// As in <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>.
-fn aws_query(status: u16, code: &str, message: &str) -> String {
-    let blame = if status < 500 { "Sender" } else { "Receiver" };
-    let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    format!(
-        "<ErrorResponse><Error><Type>{blame}</Type><Code>{code}</Code><Message>{message}</Message>\
-         </Error><RequestId>00000000-0000-0000-0000-000000000000</RequestId></ErrorResponse>"
-    )
+fn said(errand: &Errand, (status, code, message): (u16, &str, &str)) -> Response<Body> {
+    error(errand.format(), status, code, message).map(whole)
 }
 
 #[cfg(test)]
@@ -194,18 +189,25 @@ mod tests {
     }
 
     #[test]
-    fn a_message_does_not_break_xml() {
-        let xml = aws_query(403, "AccessDenied", "<user> & role");
-        assert!(xml.contains("<Message>&lt;user&gt; &amp; role</Message>"), "{xml}");
-        assert!(xml.contains("<Type>Sender</Type><Code>AccessDenied</Code>"), "{xml}");
-    }
-
-    #[test]
-    fn aws_names_the_error_in_a_header_too() {
-        let denied =
-            Fault::AwsJson { status: 400, code: "AccessDeniedException", message: "no".into() };
-        let answer = denied.answer().unwrap();
-        assert_eq!(answer.status(), 400);
-        assert_eq!(answer.headers()["x-amzn-errortype"], "AccessDeniedException");
+    fn each_service_of_aws_has_its_own_words() {
+        let said = |service: &str, fault: Fault| {
+            let errand = Errand { service: service.to_owned(), action: "Ask".to_owned() };
+            let answer = fault.answer(&errand).unwrap();
+            let header = answer.headers().get("x-amzn-errortype").cloned();
+            (answer.status().as_u16(), header.map(|code| code.to_str().unwrap().to_owned()))
+        };
+        assert_eq!(said("iam", Fault::AwsThrottling), (400, None));
+        assert_eq!(said("ec2", Fault::AwsThrottling), (503, None));
+        let named = |status, code: &str| (status, Some(code.to_owned()));
+        assert_eq!(said("acm", Fault::AwsThrottling), named(400, "ThrottlingException"));
+        assert_eq!(
+            said("cognito-idp", Fault::AwsThrottling),
+            named(400, "TooManyRequestsException")
+        );
+        assert_eq!(said("eks", Fault::AwsThrottling), named(429, "ThrottlingException"));
+        assert_eq!(said("eks", Fault::AwsExpiredToken), named(403, "ExpiredTokenException"));
+        assert_eq!(said("acm", Fault::AwsAccessDenied), named(400, "AccessDeniedException"));
+        let own = Fault::Aws { status: 418, code: "Own", message: "no".to_owned() };
+        assert_eq!(said("acm", own), named(418, "Own"));
     }
 }

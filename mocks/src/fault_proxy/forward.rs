@@ -4,7 +4,7 @@ use futures::stream::{self, StreamExt};
 use http::{Request, Response, StatusCode, Uri, header::CONTENT_LENGTH, header::TRANSFER_ENCODING};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
-    body::{Bytes, Frame, Incoming},
+    body::{Bytes, Frame},
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
@@ -33,7 +33,7 @@ impl Upstream {
     }
 
     /// Has a call answered, as it comes: headers first, then the body bit by bit.
-    pub(super) async fn call(&self, mut request: Request<Incoming>) -> Result<Response<Body>> {
+    pub(super) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>> {
         let Ok(stream) = TcpStream::connect((&*self.host, self.port)).await else {
             let mut response = Response::new(whole(""));
             *response.status_mut() = StatusCode::BAD_GATEWAY;

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Bytes, Incoming},
@@ -31,7 +31,7 @@ use tokio::{
 };
 use url::Url;
 
-use crate::Call;
+use crate::{Call, aws::wire::Errand};
 pub use fault::Fault;
 use forward::{Upstream, cut_off};
 
@@ -63,7 +63,7 @@ pub struct Proxy {
 }
 
 struct Rule {
-    /// What is in `METHOD /path?query` of the calls meant.
+    /// What is in the route of the calls meant.
     route: String,
     times: Times,
     fault: Fault,
@@ -75,7 +75,7 @@ struct Way {
     upstream: Upstream,
     delay: Duration,
     rules: Vec<Rule>,
-    calls: Mutex<Vec<Call>>,
+    calls: Mutex<Vec<(Call, String)>>,
 }
 
 impl FaultProxy {
@@ -91,8 +91,9 @@ impl FaultProxy {
         self
     }
 
-    /// Lets calls go wrong if `METHOD /path?query` contains `route`. Of several faults of a call,
-    /// the one that was named first counts.
+    /// Lets calls go wrong if `METHOD /path?query` contains `route`. For AWS, ` SERVICE:ACTION` is
+    /// behind that, with the CLI's name of the service: `elbv2:DescribeTags`, `GET /clusters eks:`.
+    /// Of several faults of a call, the one that was named first counts.
     #[must_use]
     pub fn fault(mut self, route: impl Into<String>, times: Times, fault: Fault) -> Self {
         self.rules.push(Rule { route: route.into(), times, fault, calls: AtomicUsize::new(0) });
@@ -130,12 +131,12 @@ impl Proxy {
     /// The calls so far, in the order in which they came. The status of one that was not answered,
     /// or not yet, is 0.
     pub fn calls(&self) -> Vec<Call> {
-        self.way.calls().clone()
+        self.way.calls().iter().map(|(call, _)| call.clone()).collect()
     }
 
-    /// How many calls have had `route` in their `METHOD /path?query`.
+    /// How many calls have had `route` in theirs, as for a [fault](FaultProxy::fault).
     pub fn count(&self, route: &str) -> usize {
-        self.way.calls().iter().filter(|call| route_of(call).contains(route)).count()
+        self.way.calls().iter().filter(|(_, of)| of.contains(route)).count()
     }
 }
 
@@ -161,7 +162,7 @@ impl Rule {
 }
 
 impl Way {
-    fn calls(&self) -> MutexGuard<'_, Vec<Call>> {
+    fn calls(&self) -> MutexGuard<'_, Vec<(Call, String)>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -177,10 +178,11 @@ impl Way {
             query: request.uri().query().unwrap_or_default().to_owned(),
             status: 0,
         };
-        let route = route_of(&call);
+        let (request, errand) = understood(request).await?;
+        let route = route_of(&call, errand.as_ref());
         let nth = {
             let mut calls = self.calls();
-            calls.push(call);
+            calls.push((call, route.clone()));
             calls.len() - 1
         };
         // Every rule counts the call, whichever of them is the one that counts.
@@ -199,17 +201,32 @@ impl Way {
                 socket.set_zero_linger()?;
                 return Err(Error::other("reset"));
             }
-            Some(fault) => fault.answer().map_err(Error::other)?,
+            Some(fault) => fault.answer(&errand.unwrap_or_default()).map_err(Error::other)?,
         };
-        self.calls()[nth].status = response.status().as_u16();
+        self.calls()[nth].0.status = response.status().as_u16();
         Ok(response)
     }
 }
 
-fn route_of(call: &Call) -> String {
+fn route_of(call: &Call, errand: Option<&Errand>) -> String {
     let Call { method, path, query, .. } = call;
     let mark = if query.is_empty() { "" } else { "?" };
-    format!("{method} {path}{mark}{query}")
+    let errand = errand.map(|errand| format!(" {errand}")).unwrap_or_default();
+    format!("{method} {path}{mark}{query}{errand}")
+}
+
+/// The request, and what it is for at AWS. That is in the body only of forms, which are read.
+async fn understood(request: Request<Incoming>) -> Result<(Request<Body>, Option<Errand>)> {
+    let (head, body) = request.into_parts();
+    let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !kind.starts_with(b"application/x-www-form-urlencoded") {
+        let errand = Errand::of(&head.headers, &[]);
+        let body = body.map_err(Error::other).boxed_unsync();
+        return Ok((Request::from_parts(head, body), errand));
+    }
+    let body = body.collect().await.map_err(Error::other)?.to_bytes();
+    let errand = Errand::of(&head.headers, &body);
+    Ok((Request::from_parts(head, whole(body)), errand))
 }
 
 async fn pause(by: Duration) {

@@ -32,6 +32,8 @@ pub(super) struct Method {
     pub(super) request: String,
     /// The schema of its answer.
     pub(super) response: String,
+    /// Any of these makes a token good for it.
+    pub(super) scopes: Vec<String>,
     /// Whether it takes `$apiVersion`.
     pub(super) versioned: bool,
     http: String,
@@ -108,6 +110,7 @@ impl Method {
             id: text(&method["id"]),
             request: text(&method["request"]["$ref"]),
             response: text(&method["response"]["$ref"]),
+            scopes: serde_json::from_value(method["scopes"].take()).unwrap_or_default(),
             versioned: method["apiVersion"].is_string(),
             http: text(&method["httpMethod"]),
             path: path.split('/').map(Segment::of).collect(),

@@ -16,6 +16,8 @@ pub(super) enum Failure {
     NotFound(String),
     /// The permission that is missing.
     Denied(String),
+    /// The token in use is not for this method.
+    OutOfScope,
     /// The service is out of order.
     Unavailable,
 }
@@ -51,7 +53,7 @@ impl Failure {
             Self::Unknown(_) | Self::NotHeld(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Malformed(_) | Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Denied(_) => StatusCode::FORBIDDEN,
+            Self::Denied(_) | Self::OutOfScope => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -64,6 +66,7 @@ impl Failure {
             Self::Malformed(_) | Self::Invalid(_) => ("invalid", "INVALID_ARGUMENT"),
             Self::NotFound(_) => ("notFound", "NOT_FOUND"),
             Self::Denied(_) => ("forbidden", "PERMISSION_DENIED"),
+            Self::OutOfScope => ("insufficientPermissions", "PERMISSION_DENIED"),
             Self::Unavailable => ("backendError", "UNAVAILABLE"),
         };
         let message = self.message(api, project);
@@ -100,6 +103,7 @@ impl Failure {
             (Self::Denied(permission), _) => {
                 format!("Permission '{permission}' denied on resource (or it may not exist).")
             }
+            (Self::OutOfScope, _) => "Request had insufficient authentication scopes.".to_owned(),
             (Self::Unavailable, _) => "The service is currently unavailable.".to_owned(),
         }
     }

@@ -6,12 +6,16 @@ mod controller;
 mod facts;
 mod fronts;
 mod hosts;
+mod identity;
+mod node_roles;
 mod path;
 mod sign_in;
+mod stacks;
 #[cfg(test)]
 mod testing;
 
 use kfcheck::{Check, FactMeta, Stretch};
+use kfcheck_kube::Objects;
 
 pub use client::{Aws, AwsAccess};
 pub use controller::{AlbController, AlbControllers};
@@ -19,10 +23,25 @@ pub use facts::*;
 use facts::{lean, shape};
 pub use fronts::{AlbIngresses, BalancedServices, Front, FrontClassics, FrontLoadBalancers};
 pub use hosts::Hosts;
+pub use identity::{AuthorizationPolicy, AuthorizationPolicySpec, EnvoyFilter, Mentions};
 pub use sign_in::{CognitoSignIns, Door, Doors};
+pub use stacks::{
+    Conflict, Failed, Operation, OurStacks, Shortage, conflict, foreign_inline, is_in_use,
+    is_of_eksctl, shortage,
+};
 
 /// The checks of this crate, in report order.
-pub static CHECKS: &[&dyn Check] = &[&checks::credentials::Credentials];
+pub static CHECKS: &[&dyn Check] = &[
+    &checks::credentials::Credentials,
+    &checks::eks_cluster::EksCluster,
+    &checks::availability_zone::AvailabilityZone,
+    &checks::elb_orphan::ElbOrphan,
+    &checks::authz_adaptor::AuthzAdaptor,
+    &checks::iam_node_role::IamNodeRole,
+    &checks::stack_failed::StackFailed,
+    &checks::stack_orphaned::StackOrphaned,
+    &checks::imds_hop_limit::ImdsHopLimit,
+];
 
 /// The stretches of the request path that this crate knows.
 pub static PATH: &[&dyn Stretch] =
@@ -46,6 +65,8 @@ pub static FACTS: &[FactMeta] = &[
     FactMeta::of::<LoadBalancers>(),
     FactMeta::of::<NetworkInterfaces>(),
     FactMeta::of::<Nodegroups>(),
+    FactMeta::of::<Objects<AuthorizationPolicy>>(),
+    FactMeta::of::<Objects<EnvoyFilter>>(),
     FactMeta::of::<RecordSets>(),
     FactMeta::of::<RoleInstanceProfiles>(),
     FactMeta::of::<RolePolicies>(),
@@ -64,4 +85,19 @@ pub static FACTS: &[FactMeta] = &[
     FactMeta::of::<UserPoolDomains>(),
     FactMeta::of::<UserPools>(),
     FactMeta::of::<Zones>(),
+];
+
+/// The facts of this crate that are worked out from others, by name.
+pub static DERIVED: &[&str] = &[
+    "aws.accountReady",
+    "aws.albControllers",
+    "aws.albIngresses",
+    "aws.balancedServices",
+    "aws.cognitoSignIns",
+    "aws.doors",
+    "aws.frontClassics",
+    "aws.frontLoadBalancers",
+    "aws.hosts",
+    "aws.ourCluster",
+    "aws.ourVpc",
 ];

@@ -359,8 +359,10 @@ impl Deployment {
     pub(crate) async fn report(&self, check: &'static dyn Check) -> String {
         let objects = json!({ "kind": "List", "items": self.objects });
         let bundle = Bundle::default().with("kubernetes/all.json", objects);
-        let bundle = self.files.iter().fold(bundle, |bundle, (name, value)| {
-            bundle.with(&format!("{name}.json"), value.clone())
+        let bundle = self.files.iter().fold(bundle, |bundle, (name, value)| match value.as_str() {
+            // A log, by its whole name.
+            Some(text) => bundle.with_text(name, text),
+            None => bundle.with(&format!("{name}.json"), value.clone()),
         });
         let path = [kfcheck_kube::PATH, crate::PATH].concat();
         let world = World::replay(bundle).path(&path);

@@ -66,8 +66,8 @@ mod tests {
 
             NOT SEEN, so another cause may hide there
               request path
-                not collected: kubernetes/services.json
-                  kubectl get services -n istio-system -o yaml
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
 
             FAIL     kserve-control-plane-namespace
                      No namespace with models is kept from serving
@@ -83,8 +83,8 @@ mod tests {
 
             NOT SEEN, so a cause may hide there
               request path
-                not collected: kubernetes/services.json
-                  kubectl get services -n istio-system -o yaml
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
 
             pass     kserve-control-plane-namespace
                      No namespace with models is kept from serving

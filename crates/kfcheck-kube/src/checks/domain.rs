@@ -119,8 +119,8 @@ mod tests {
 
             NOT SEEN, so another cause may hide there
               request path
-                not collected: kubernetes/services.json
-                  kubectl get services -n istio-system -o yaml
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
 
             FAIL     knative-domain
                      Models get addresses that can be reached from outside
@@ -137,8 +137,8 @@ mod tests {
 
             NOT SEEN, so a cause may hide there
               request path
-                not collected: kubernetes/services.json
-                  kubectl get services -n istio-system -o yaml
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
 
             pass     knative-domain
                      Models get addresses that can be reached from outside

@@ -137,8 +137,8 @@ mod tests {
 
             NOT SEEN, so another cause may hide there
               request path
-                not collected: kubernetes/services.json
-                  kubectl get services -n istio-system -o yaml
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
 
             FAIL     kserve-inferenceservice-ready
                      Every model that is served is ready
@@ -154,8 +154,8 @@ mod tests {
 
             NOT SEEN, so a cause may hide there
               request path
-                not collected: kubernetes/services.json
-                  kubectl get services -n istio-system -o yaml
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
 
             pass     kserve-inferenceservice-ready
                      Every model that is served is ready

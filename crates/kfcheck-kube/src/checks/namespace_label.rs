@@ -70,8 +70,8 @@ mod tests {
 
             NOT SEEN, so another cause may hide there
               request path
-                not collected: kubernetes/services.json
-                  kubectl get services -n istio-system -o yaml
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
 
             FAIL     kserve-namespace-label
                      Namespaces with models have the labels that serving asks for
@@ -87,8 +87,8 @@ mod tests {
 
             NOT SEEN, so a cause may hide there
               request path
-                not collected: kubernetes/services.json
-                  kubectl get services -n istio-system -o yaml
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
 
             pass     kserve-namespace-label
                      Namespaces with models have the labels that serving asks for

@@ -8,10 +8,19 @@ use google_cloud_auth::credentials::{
 use kfcheck::{Cx, Fact, FactError, Fault};
 use serde::Serialize;
 
-use super::{Google, GoogleAccess, fault::no_credentials};
+use super::{
+    Google, GoogleAccess,
+    fault::{no_credentials, no_token},
+};
 
-/// Reading is all that is ever done.
-const SCOPES: [&str; 1] = ["https://www.googleapis.com/auth/cloud-platform.read-only"];
+/// Reading is all that is ever done. Compute Engine and GKE take no token that is for
+/// `cloud-platform.read-only` alone (the scopes in Google's discovery documents).
+const SCOPES: [&str; 4] = [
+    "https://www.googleapis.com/auth/compute.readonly",
+    "https://www.googleapis.com/auth/container.read-only",
+    "https://www.googleapis.com/auth/logging.read",
+    "https://www.googleapis.com/auth/ndev.clouddns.readonly",
+];
 /// What making a token for another account takes.
 const IMPERSONATING: [&str; 1] = ["https://www.googleapis.com/auth/cloud-platform"];
 
@@ -36,8 +45,7 @@ pub(super) fn find(access: &GoogleAccess) -> Result<Credentials, Fault> {
         };
         return builder.build().map_err(failed);
     };
-    let own = Builder::default().with_scopes(IMPERSONATING).build().map_err(failed)?;
-    let builder = impersonated::Builder::from_source_credentials(own)
+    let builder = impersonated::Builder::from_source_credentials(impersonator().map_err(failed)?)
         .with_target_principal(account)
         .with_scopes(SCOPES);
     let builder = match quota {
@@ -45,6 +53,11 @@ pub(super) fn find(access: &GoogleAccess) -> Result<Credentials, Fault> {
         None => builder,
     };
     builder.build().map_err(failed)
+}
+
+/// Whoever makes tokens for the account named by `--impersonate-service-account`.
+fn impersonator() -> Result<Credentials, google_cloud_auth::build_errors::Error> {
+    Builder::default().with_scopes(IMPERSONATING).build()
 }
 
 /// That there are credentials. Everything that is asked of Google waits for this, so that missing
@@ -64,7 +77,7 @@ impl Fact for GoogleCredentials {
         let credentials = google.credentials().await?;
         let asked = async {
             let headers = credentials.headers(http::Extensions::new()).await;
-            headers.map_err(|error| no_credentials(&error.to_string()))
+            headers.map_err(|error| no_token(&error, google.access.impersonate.as_deref()))
         };
         let found = cx.call("google credentials", asked).await?;
         match found {
@@ -92,7 +105,14 @@ impl Google {
                  token with --iap-token"
             ))
         };
-        let credentials = idtoken::Builder::new(audience).with_include_email().build();
+        let credentials = match &self.access.impersonate {
+            Some(account) => impersonator().and_then(|own| {
+                idtoken::impersonated::Builder::from_source_credentials(audience, account, own)
+                    .with_include_email()
+                    .build()
+            }),
+            None => idtoken::Builder::new(audience).with_include_email().build(),
+        };
         let credentials = credentials.map_err(|error| failed(error.to_string()))?;
         credentials.id_token().await.map_err(|error| failed(error.to_string()))
     }

@@ -98,7 +98,7 @@ impl Google {
     /// Whether any API would be asked with credentials.
     fn needs_credentials(&self) -> bool {
         let plain = |api| self.endpoint(api).is_some_and(|url| url.starts_with("http://"));
-        !["compute", "container", "logging"].into_iter().all(plain)
+        !["compute", "container", "logging", "dns"].into_iter().all(plain)
     }
 }
 
