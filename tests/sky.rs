@@ -21,7 +21,8 @@ use kfcheck_kube::{
     Event,
 };
 use kfcheck_kube::{ApiGateway, ApiRoute};
-use kfcheck_kube::{Gateway, Ingress, KubeClient, MutatingWebhook, Node, Object, Pod, Policy};
+use kfcheck_kube::{Gateway, InferenceService, Ingress, KubeClient, MutatingWebhook, Namespace};
+use kfcheck_kube::{Node, Object, Pod, Policy};
 use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook};
 use kfcheck_kube::{Target, VirtualService};
 use kfcheck_mocks::{
@@ -56,9 +57,11 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<Event>(),
         kind::<Gateway>(),
         kind::<HealthCheckPolicy>(),
+        kind::<InferenceService>(),
         kind::<Ingress>(),
         kind::<ManagedCertificate>(),
         kind::<MutatingWebhook>(),
+        kind::<Namespace>(),
         kind::<Node>(),
         kind::<Pod>(),
         kind::<Policy>(),

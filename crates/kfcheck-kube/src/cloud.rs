@@ -1,5 +1,7 @@
 use kfcheck::{Cx, FactError, Resource, async_trait};
 
+use crate::Service;
+
 /// What the provider of a cluster knows that checks of the cluster need. A world is given one as a
 /// setting; without it, those questions stay open.
 #[derive(Clone, Copy, Default)]
@@ -14,6 +16,12 @@ pub trait Cloud: Send + Sync {
 
     /// The workloads that the load balancer does not reach although nothing in between is wrong.
     async fn unreached(&self, cx: &Cx) -> Result<Vec<Unreached>, FactError>;
+
+    /// Whether the load balancer of a Service ends TLS itself. None: what the Service asks for
+    /// tells as much.
+    async fn ends_tls(&self, _cx: &Cx, _service: &Service) -> Result<Option<bool>, FactError> {
+        Ok(None)
+    }
 }
 
 /// A workload that is not reached for no visible reason.

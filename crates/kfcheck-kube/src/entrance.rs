@@ -188,4 +188,33 @@ mod tests {
         let says = beside(&[ingress("istio-ingressgateway")]).await;
         assert!(says.contains("Ingress kubeflow/front") && !says.contains("HTTPRoute"), "{says}");
     }
+
+    #[tokio::test]
+    async fn a_load_balancer_of_the_gateways_own_is_one_though_ingresses_were_not_collected() {
+        let service = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "istio-system", "name": "istio-ingressgateway" },
+            "spec": { "type": "LoadBalancer", "selector": { "app": "gateway" } } });
+        let none = ["deployments.apps", "pods"].map(|name| format!("kubernetes/{name}.json"));
+        let none = none.each_ref().map(|name| (name.as_str(), json!({ "items": [] })));
+        expect![[r#"
+            Something is broken; no entrance to a deployment was found. 1 root cause, 0
+            symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  kube-service-endpoints
+              Service istio-system/istio-ingressgateway selects no pod
+                selector  app=gateway
+                fix       shows the labels that there are
+                          kubectl get pods -n istio-system --show-labels
+              kubectl kfcheck explain kube-service-endpoints
+
+            NOT SEEN, so another cause may hide there
+              request path
+                not collected: kubernetes/ingresses.networking.k8s.io.json
+                  kubectl get ingresses.networking.k8s.io -n istio-system -o yaml
+
+            FAIL     kube-service-endpoints
+                     Every Service on the path has a ready endpoint
+        "#]]
+        .assert_eq(&report(&ServiceEndpointsReady, &[service], &none).await);
+    }
 }

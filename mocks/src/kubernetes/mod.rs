@@ -178,6 +178,7 @@ impl Cluster {
         }
         match &*segments {
             ["version"] => self.version(&head),
+            [".well-known", "openid-configuration"] => self.issuer(&head),
             ["api"] => self.core(&head),
             ["api", "v1"] => self.resources(&head, "", "v1"),
             ["api", "v1", "namespaces", namespace, "pods", pod, "exec"] => {
@@ -226,6 +227,15 @@ impl Cluster {
                 self.get(find_in(plural, true)?, Some(namespace), name, head)
             }
             _ => Err(Failure::unknown("no such route")),
+        }
+    }
+
+    /// What the API server publishes about the tokens of service accounts.
+    fn issuer(&self, head: &Parts) -> Result<Response, Failure> {
+        Query::of(head, &["timeout"])?;
+        match &self.manifest["serviceAccountIssuer"] {
+            Value::Null => Ok(no_such_page()),
+            known => Ok(json_answer(known)),
         }
     }
 

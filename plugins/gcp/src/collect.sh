@@ -95,9 +95,10 @@ plain='del(.items[].metadata.managedFields,
 secret="$plain | .items[].data |= with_entries(
   if (.key | IN(\"tls.crt\", \"ca.crt\", \"client_id\", \"clientId\")) or (.value // \"\") == \"\"
   then . else .value = \"KHJlZGFjdGVkKQ==\" end)"
-# Of a ConfigMap, the audiences that it names.
-audiences="$plain | .items[] |= (.data = {audiences:
-  ([.data // {} | .[] | scan(\"/projects/[0-9]+/global/backendServices/[0-9]+\")] | join(\"\\n\"))} |
+# Of a ConfigMap, the audiences that it names, and of Knative's list of domains, these.
+audiences="$plain | .items[] |= (.data = (
+  if .metadata.name == \"config-domain\" then .data // {} | map_values(\"\") else {audiences:
+  ([.data // {} | .[] | scan(\"/projects/[0-9]+/global/backendServices/[0-9]+\")] | join(\"\\n\"))} end) |
   del(.binaryData))"
 # Of an object of Config Connector's, how it goes and what it refers to.
 references='def target: with_entries(select(.key | IN("kind", "name", "namespace")));

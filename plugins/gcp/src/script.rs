@@ -3,9 +3,9 @@
 use kfcheck::Fact;
 use kfcheck_kube::{
     ApiGateway, ApiRoute, Certificate, ConfigMap, ContainerLog, Deployment, EndpointSlice,
-    Endpoints, Event, Gateway, Ingress, MutatingWebhook, NAMESPACES, Node, Object, Objects, Pod,
-    Policy, RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook, VirtualService,
-    all, within,
+    Endpoints, Event, Gateway, InferenceService, Ingress, MutatingWebhook, NAMESPACES, Namespace,
+    Node, Object, Objects, Pod, Policy, RequestAuthentication, Secret, Service, StatefulSet,
+    ValidatingWebhook, VirtualService, all, within,
 };
 
 use crate::{
@@ -168,6 +168,8 @@ fn cluster_objects() -> String {
         object(&all::<Gateway>(), "", "", "plain"),
         object(&all::<ApiGateway>(), "", "", "plain"),
         object(&all::<ApiRoute>(), "", "", "plain"),
+        object(&all::<Namespace>(), "", "", "plain"),
+        object(&all::<InferenceService>(), "", "", "plain"),
     ];
     all.concat().trim_end().to_owned()
 }

@@ -70,13 +70,13 @@ impl Check for WorkloadReady {
 }
 
 /// Why a pod is not going to be ready, in the cluster's own words, and the container.
-struct Reason {
+pub(crate) struct Reason {
     says: String,
     container: Option<String>,
 }
 
 /// Why `pod` doesn't get ready by itself. One that is about to start is not stuck.
-fn stuck(pod: &Pod, now: Timestamp) -> Option<Reason> {
+pub(crate) fn stuck(pod: &Pod, now: Timestamp) -> Option<Reason> {
     let failed =
         |kind: &str| pod.status.conditions.iter().find(|c| c.kind == kind && c.status == "False");
     if let Some(condition) = failed("PodScheduled") {
@@ -106,7 +106,7 @@ fn stuck(pod: &Pod, now: Timestamp) -> Option<Reason> {
     Some(Reason { says: redact(&unready.says()).into_owned(), container: None })
 }
 
-async fn explain(cx: &Cx, finding: &mut Finding, pod: &Pod, reason: &Reason) {
+pub(crate) async fn explain(cx: &Cx, finding: &mut Finding, pod: &Pod, reason: &Reason) {
     finding.evidence("pod", &pod.metadata.name).evidence("because", &reason.says);
     let Some(container) = reason.container.clone() else { return };
     let namespace = pod.metadata.namespace().to_owned();

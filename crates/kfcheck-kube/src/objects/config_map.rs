@@ -17,7 +17,14 @@ pub struct ConfigMap {
     pub metadata: Metadata,
     /// The audiences of Identity-Aware Proxy's that its text names.
     pub audiences: BTreeSet<String>,
+    /// The domains that Knative's `config-domain` gives to what it serves.
+    pub domains: BTreeSet<String>,
+    /// Who Dex says it is, where this is its configuration.
+    pub issuer: Option<String>,
 }
+
+/// What Knative's list of domains is called.
+const DOMAINS: &str = "config-domain";
 
 object!(ConfigMap, core, "configmaps", "ConfigMap", true);
 
@@ -32,16 +39,53 @@ impl From<OnWire> for ConfigMap {
     fn from(OnWire { metadata, data }: OnWire) -> Self {
         static AUDIENCE: LazyLock<Option<Regex>> =
             LazyLock::new(|| Regex::new(r"/projects/[0-9]+/global/backendServices/[0-9]+").ok());
+        static ISSUER: LazyLock<Option<Regex>> =
+            LazyLock::new(|| Regex::new(r#"(?m)^issuer:\s*["']?(https?://[^\s"'@]+)"#).ok());
         let texts = data.iter().flat_map(BTreeMap::values);
         let found = texts.flat_map(|text| AUDIENCE.iter().flat_map(|re| re.find_iter(text)));
         let audiences = found.map(|audience| audience.as_str().to_owned()).collect();
-        Self { metadata, audiences }
+        let names = data.iter().flat_map(BTreeMap::keys).filter(|_| metadata.name == DOMAINS);
+        // What begins so is for people to read.
+        let domains = names.filter(|name| !name.starts_with('_')).cloned().collect();
+        let mut dex =
+            data.iter().flat_map(BTreeMap::values).filter(|text| text.contains("\nstorage:"));
+        let issuer = dex.find_map(|text| ISSUER.as_ref()?.captures(text)?.get(1));
+        let issuer = issuer.map(|issuer| issuer.as_str().to_owned());
+        Self { metadata, audiences, domains, issuer }
     }
 }
 
 impl From<ConfigMap> for OnWire {
-    fn from(ConfigMap { metadata, audiences }: ConfigMap) -> Self {
+    fn from(ConfigMap { metadata, audiences, domains, issuer }: ConfigMap) -> Self {
+        if metadata.name == DOMAINS {
+            let data = domains.into_iter().map(|name| (name, String::new())).collect();
+            return Self { metadata, data: Some(data) };
+        }
         let text = audiences.into_iter().collect::<Vec<_>>().join("\n");
-        Self { metadata, data: Some(BTreeMap::from([("audiences".to_owned(), text)])) }
+        let mut data = BTreeMap::from([("audiences".to_owned(), text)]);
+        if let Some(issuer) = issuer {
+            data.insert("config.yaml".to_owned(), format!("issuer: {issuer}\nstorage: {{}}\n"));
+        }
+        Self { metadata, data: Some(data) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::ConfigMap;
+
+    #[test]
+    fn of_dexs_configuration_only_the_issuer_is_kept() {
+        let text = "issuer: https://kf.example.com/dex\nstorage:\n  type: memory\n\
+                    connectors:\n- config:\n    bindPW: hunter2\n";
+        let wire = json!({ "metadata": { "name": "dex" }, "data": { "config.yaml": text } });
+        let map: ConfigMap = serde_json::from_value(wire).unwrap();
+        assert_eq!(map.issuer.as_deref(), Some("https://kf.example.com/dex"));
+        let written = serde_json::to_string(&map).unwrap();
+        assert!(!written.contains("hunter2"), "{written}");
+        let again: ConfigMap = serde_json::from_str(&written).unwrap();
+        assert_eq!(again.issuer, map.issuer);
     }
 }

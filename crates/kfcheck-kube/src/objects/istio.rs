@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metadata, null_is_empty};
+use super::{Metadata, Port, ServicePort, null_is_empty};
 use crate::object;
 
 /// A Gateway of Istio's.
@@ -59,9 +59,65 @@ pub struct GatewayPort {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GatewayTls {
+    /// `SIMPLE`, `MUTUAL`, `OPTIONAL_MUTUAL`, `PASSTHROUGH`, `AUTO_PASSTHROUGH` or `ISTIO_MUTUAL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Whether requests are sent to the HTTPS port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub https_redirect: Option<bool>,
     /// The Secret that holds the certificate, in the namespace of the gateway's pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential_name: Option<String>,
+    /// The certificate, as a file in the gateway's pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_certificate: Option<String>,
+    /// Its key, as a file in the gateway's pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<String>,
+    /// Whose certificates clients have to show, as a file in the gateway's pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_certificates: Option<String>,
+}
+
+impl GatewayServer {
+    /// How TLS ends here; nothing where it is passed on, or isn't spoken at all.
+    pub fn ends_tls(&self) -> Option<&GatewayTls> {
+        let ends = |tls: &&GatewayTls| {
+            tls.mode.as_deref().is_none_or(|mode| mode == "SIMPLE" || mode.ends_with("MUTUAL"))
+        };
+        let speaks = ["HTTPS", "TLS"].contains(&&*self.port.protocol.to_ascii_uppercase());
+        self.tls.as_ref().filter(ends).filter(|_| speaks)
+    }
+
+    /// Whether requests for `host` are for it.
+    pub fn takes(&self, host: &str) -> bool {
+        let mut names = self.hosts.iter().map(|name| name.rsplit('/').next().unwrap_or(name));
+        names.any(|name| name == "*" || is_within(host, name))
+    }
+
+    /// Whether it listens on `port` of the gateway's Service: Istio takes either number.
+    pub fn is_on(&self, port: &ServicePort) -> bool {
+        let number = Port::Number(self.port.number);
+        port.port == self.port.number || port.target_port.as_ref() == Some(&number)
+    }
+}
+
+/// Whether Istio takes `host` for one of `name`, whose `*` stands for as many labels as there are.
+fn is_within(host: &str, name: &str) -> bool {
+    match name.strip_prefix('*') {
+        Some(end) => host.to_ascii_lowercase().ends_with(&end.to_ascii_lowercase()),
+        None => name.eq_ignore_ascii_case(host),
+    }
+}
+
+impl GatewayTls {
+    /// The files that it takes, in the gateway's pods.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let asks_back = self.mode.as_deref().is_some_and(|mode| mode.ends_with("MUTUAL"));
+        let clients = self.ca_certificates.as_ref().filter(|_| asks_back);
+        let files = [&self.server_certificate, &self.private_key].into_iter().flatten();
+        files.chain(clients).map(String::as_str).filter(|file| !file.is_empty())
+    }
 }
 
 /// A VirtualService of Istio's.

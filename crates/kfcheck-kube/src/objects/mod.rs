@@ -5,8 +5,10 @@ mod config_map;
 mod crd;
 mod event;
 mod gateway_api;
+mod inference_service;
 mod ingress;
 mod istio;
+mod namespace;
 mod node;
 mod pod;
 mod secret;
@@ -21,8 +23,9 @@ use kfcheck::{Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    certificate::*, config_map::*, crd::*, event::*, gateway_api::*, ingress::*, istio::*, node::*,
-    pod::*, secret::*, service::*, webhook::*, workload::*,
+    certificate::*, config_map::*, crd::*, event::*, gateway_api::*, inference_service::*,
+    ingress::*, istio::*, namespace::*, node::*, pod::*, secret::*, service::*, webhook::*,
+    workload::*,
 };
 
 /// A kind of objects, as far as checks read it. [`object!`](crate::object) implements it.
@@ -214,10 +217,7 @@ pub fn host_resource(host: &str) -> Resource {
 }
 
 /// Whether every label that is asked for is there; nothing asked for selects nothing.
-pub fn selects(
-    selector: &BTreeMap<String, String>,
-    labels: &BTreeMap<String, String>,
-) -> bool {
+pub fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
     !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value))
 }
 

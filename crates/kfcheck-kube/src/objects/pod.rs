@@ -32,6 +32,49 @@ pub struct PodSpec {
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
+    /// The Secrets that are files in it.
+    #[serde(deserialize_with = "of_secrets", skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+}
+
+/// A Secret that is files in a pod.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Volume {
+    /// Its name in the pod.
+    pub name: String,
+    /// The Secret.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub secret: SecretFiles,
+}
+
+/// Which files are made of a Secret.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecretFiles {
+    /// The Secret, in the pod's namespace.
+    pub secret_name: String,
+    /// Which of its entries, and what the files are called; none at all: all, each by its own name.
+    #[serde(deserialize_with = "lean", skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<SecretFile>,
+}
+
+/// An entry of a Secret that is a file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecretFile {
+    /// The entry.
+    pub key: String,
+    /// The file's name.
+    pub path: String,
+}
+
+/// Other volumes are of no concern, and there are many of them.
+fn of_secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Volume>, D::Error> {
+    let mut all: Vec<Volume> = null_is_empty(from)?;
+    all.retain(|volume| !volume.secret.secret_name.is_empty());
+    all.shrink_to_fit();
+    Ok(all)
 }
 
 /// One container. Of what it is told (arguments, environment) only [`PLAIN`] is read: secrets are put
@@ -43,6 +86,9 @@ pub struct Container {
     pub name: String,
     /// What it runs.
     pub image: String,
+    /// Those of its command's arguments that are flags in [`PLAIN`], each with its value.
+    #[serde(deserialize_with = "plain_flags", skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// Those of its arguments that are flags in [`PLAIN`], each with its value.
     #[serde(deserialize_with = "plain_flags", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
@@ -55,10 +101,37 @@ pub struct Container {
     /// How the kubelet asks whether it is ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readiness_probe: Option<Probe>,
+    /// Where it finds what.
+    #[serde(deserialize_with = "without_token", skip_serializing_if = "Vec::is_empty")]
+    pub volume_mounts: Vec<Mount>,
 }
 
-/// What controllers and web applications are told that checks read, and that is never a secret.
-pub const PLAIN: [&str; 7] = [
+/// Where a container finds a volume.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Mount {
+    /// The volume.
+    pub name: String,
+    /// The folder.
+    pub mount_path: String,
+}
+
+/// Every container has its token.
+fn without_token<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Mount>, D::Error> {
+    let mut all: Vec<Mount> = null_is_empty(from)?;
+    all.retain(|mount| mount.mount_path != "/var/run/secrets/kubernetes.io/serviceaccount");
+    all.shrink_to_fit();
+    Ok(all)
+}
+
+/// What controllers, web applications and the API server are told that checks read, and that is
+/// never a secret.
+pub const PLAIN: [&str; 12] = [
+    "--oidc-client-id",
+    "--oidc-issuer-url",
+    "--service-account-issuer",
+    "--service-account-signing-key-file",
+    "--service-cluster-ip-range",
     "--cluster-name",
     "--ingress-class",
     "--aws-region",
@@ -108,10 +181,10 @@ fn plain_variables<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Variable>, 
 impl Container {
     /// The value of a flag or a variable, where it is told one.
     pub fn told(&self, name: &str) -> Option<&str> {
-        let flags = self.args.iter().filter_map(|arg| arg.split_once('='));
+        let flags = self.command.iter().chain(&self.args).filter_map(|arg| arg.split_once('='));
         let mut variables =
             self.env.iter().filter_map(|v| Some((v.name.as_str(), v.value.as_deref()?)));
-        let flag = flags.filter(|(flag, _)| *flag == name).map(|(_, value)| value).last();
+        let flag = flags.filter(|(flag, _)| *flag == name).map(|(_, value)| value).next_back();
         flag.or_else(|| variables.find(|(known, _)| *known == name).map(|(_, value)| value))
     }
 }
@@ -246,6 +319,23 @@ impl Stopped {
 }
 
 impl Pod {
+    /// The Secret that a file in this pod comes from, and the entry of it.
+    pub fn secret_of<'a>(&'a self, file: &'a str) -> Option<(&'a str, &'a str)> {
+        let mounts = self.spec.containers.iter().flat_map(|container| &container.volume_mounts);
+        let inside = |mount: &Mount| {
+            let rest = file.strip_prefix(mount.mount_path.trim_end_matches('/'))?;
+            rest.strip_prefix('/').map(|rest| (mount.name.clone(), rest.len()))
+        };
+        let (volume, length) = mounts.filter_map(inside).min_by_key(|(_, length)| *length)?;
+        let secret = &self.spec.volumes.iter().find(|v| v.name == volume)?.secret;
+        let name = &file[file.len() - length..];
+        let entry = match &secret.items[..] {
+            [] => name,
+            items => items.iter().find(|item| item.path == name).map_or(name, |item| &item.key),
+        };
+        Some((&secret.secret_name, entry))
+    }
+
     /// Whether Services may send requests to it.
     pub fn is_ready(&self) -> bool {
         let ready = |c: &Condition| c.kind == "Ready" && c.status == "True";

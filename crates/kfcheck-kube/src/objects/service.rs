@@ -80,6 +80,18 @@ impl Service {
             && selects(&self.spec.selector, &pod.metadata.labels)
     }
 
+    /// Whether it asks for a load balancer that ends TLS. Every cloud has its own annotation:
+    /// `service.beta.kubernetes.io/aws-load-balancer-ssl-cert`, `…/do-loadbalancer-certificate-id`,
+    /// `…/oci-load-balancer-tls-secret`.
+    pub fn asks_to_end_tls(&self) -> bool {
+        let asks = |name: &String| {
+            let name = name.replace('-', "");
+            let tls = ["ssl", "tls", "cert"].iter().any(|word| name.contains(word));
+            tls && name.contains("loadbalancer")
+        };
+        self.metadata.annotations.keys().any(asks)
+    }
+
     /// The labels of its pods, as `kubectl -l` takes them.
     pub fn selector(&self) -> String {
         let labels = self.spec.selector.iter().map(|(name, value)| format!("{name}={value}"));

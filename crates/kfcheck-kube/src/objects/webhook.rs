@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Metadata, null_is_empty};
@@ -42,9 +44,75 @@ pub struct Webhook {
     /// `v1` (Kubernetes documentation, "Dynamic Admission Control").
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_policy: Option<String>,
+    /// The namespaces that it is for.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "LabelSelector::is_empty")]
+    pub namespace_selector: LabelSelector,
     /// Whom the API server asks.
     #[serde(deserialize_with = "null_is_empty")]
     pub client_config: WebhookClient,
+}
+
+/// Some objects, by their labels.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LabelSelector {
+    /// Labels that they have.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// What else their labels have to be like.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub match_expressions: Vec<LabelRule>,
+}
+
+/// What a label has to be like.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LabelRule {
+    /// The label.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    pub operator: String,
+    /// Which values.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub values: Vec<String>,
+}
+
+/// Why an object is not among those selected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// It lacks a label: its name, and a value that would do.
+    Lacks(String, String),
+    /// It has a label that keeps it out.
+    Has(String),
+}
+
+impl LabelSelector {
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.match_labels.is_empty() && self.match_expressions.is_empty()
+    }
+
+    /// Why something with these labels is not selected, if it isn't.
+    pub fn misses(&self, labels: &BTreeMap<String, String>) -> Option<Miss> {
+        let lacks = |name: &str, value: Option<&String>| {
+            Some(Miss::Lacks(name.to_owned(), value.cloned().unwrap_or_default()))
+        };
+        let wrong = self.match_labels.iter().find(|(name, value)| labels.get(*name) != Some(value));
+        if let Some((name, value)) = wrong {
+            return lacks(name, Some(value));
+        }
+        self.match_expressions.iter().find_map(|LabelRule { key, operator, values }| {
+            let has = labels.get(key);
+            let listed = has.is_some_and(|value| values.contains(value));
+            match operator.as_str() {
+                "In" if !listed => lacks(key, values.first()),
+                "Exists" if has.is_none() => lacks(key, None),
+                "NotIn" if listed => Some(Miss::Has(key.clone())),
+                "DoesNotExist" if has.is_some() => Some(Miss::Has(key.clone())),
+                _ => None,
+            }
+        })
+    }
 }
 
 /// Whom the API server asks.

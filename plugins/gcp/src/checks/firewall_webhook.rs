@@ -107,6 +107,7 @@ fn converter(kind: &CustomResourceDefinition) -> Option<(Resource, WebhookConfig
         name: format!("conversion of {}", kind.metadata.name),
         failure_policy: Some("Fail".to_owned()),
         client_config: kind.converter()?.clone(),
+        ..Webhook::default()
     };
     let metadata = kind.metadata.clone();
     Some((kind.into(), WebhookConfiguration { metadata, webhooks: vec![webhook] }))
