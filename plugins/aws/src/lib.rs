@@ -1,13 +1,16 @@
 //! The Amazon Web Services side of the request path.
 
+mod admission;
 mod checks;
 mod client;
+mod complaints;
 mod controller;
 mod facts;
 mod fronts;
 mod hosts;
 mod path;
 mod sign_in;
+mod targets;
 #[cfg(test)]
 mod testing;
 
@@ -20,9 +23,22 @@ use facts::{lean, shape};
 pub use fronts::{AlbIngresses, BalancedServices, Front, FrontClassics, FrontLoadBalancers};
 pub use hosts::Hosts;
 pub use sign_in::{CognitoSignIns, Door, Doors};
+pub use targets::{FrontTargetGroup, FrontTargetGroups};
 
 /// The checks of this crate, in report order.
-pub static CHECKS: &[&dyn Check] = &[&checks::credentials::Credentials];
+pub static CHECKS: &[&dyn Check] = &[
+    &checks::credentials::Credentials,
+    &checks::alb_controller::AlbControllerWorks,
+    &checks::alb_missing::AlbMissing,
+    &checks::alb_listener::AlbListener,
+    &checks::alb_auth::AlbAuth,
+    &checks::target_health::TargetHealthy,
+    &checks::elb_classic::ElbClassic,
+    &checks::elb_listener::ElbListener,
+    &checks::elb_node_port::ElbNodePort,
+    &checks::elb_instances::ElbInstances,
+    &checks::node_security_group::NodeSecurityGroup,
+];
 
 /// The stretches of the request path that this crate knows.
 pub static PATH: &[&dyn Stretch] =

@@ -1,3 +1,13 @@
 //! The checks, one file each.
 
 pub(crate) mod credentials;
+pub(crate) mod alb_auth;
+pub(crate) mod alb_controller;
+pub(crate) mod alb_listener;
+pub(crate) mod alb_missing;
+pub(crate) mod target_health;
+pub(crate) mod node_security_group;
+pub(crate) mod elb_classic;
+pub(crate) mod elb_listener;
+pub(crate) mod elb_node_port;
+pub(crate) mod elb_instances;

@@ -1,0 +1,118 @@
+use jiff::ToSpan;
+use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Risk, async_trait, check};
+use kfcheck_kube::Ingress;
+
+use crate::{AlbIngresses, FrontLoadBalancers, LoadBalancer, Scope, complaints::complaint};
+
+check! {
+    /// ## What it checks
+    /// That every Ingress of class `alb` that leads to Kubeflow has an address, that the load balancer
+    /// of that name exists, and that AWS has finished it.
+    ///
+    /// ## Why it matters
+    /// The Ingress only asks for a load balancer. Without one nobody reaches the gateway from
+    /// outside, whatever DNS says.
+    ///
+    /// ## How to fix it
+    /// The controller for load balancers makes it, and tries again by itself: mend what its events
+    /// name. One that was deleted by hand comes back when the controller is restarted.
+    pub(crate) struct AlbMissing;
+    id: "aws-alb-missing",
+    title: "Every Ingress of class alb has its load balancer",
+}
+
+/// How long a load balancer may take, in minutes.
+const PATIENCE: i64 = 5;
+
+#[async_trait]
+impl Check for AlbMissing {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let ingresses = cx.get(AlbIngresses).await?;
+        if ingresses.is_empty() {
+            out.skip("no Ingress here is for an application load balancer");
+        }
+        for ingress in ingresses.iter() {
+            match ingress.addresses().next() {
+                None => examine_address(cx, ingress, out).await,
+                Some(address) => examine_balancer(cx, ingress, address, out).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn examine_address(cx: &Cx, ingress: &Ingress, out: &mut Findings) {
+    let now = cx.get(Now).await.map(|now| *now).ok();
+    let since = ingress.metadata.creation_timestamp;
+    let until = since.and_then(|since| since.checked_add(PATIENCE.minutes()).ok());
+    let said = complaint(cx, ingress).await;
+    let is_new = until.zip(now).is_some_and(|(until, now)| now < until);
+    let finding = match &said {
+        Ok(None) | Err(_) if is_new => out.warn(ingress, "has no load balancer yet"),
+        _ => out.unbuilt(ingress, "has no load balancer"),
+    };
+    if let Ok(Some(event)) = said {
+        finding.evidence("says", format!("{}: {}", event.reason, event.message));
+    }
+    finding.fix(Risk::None, "shows what the controller says", describe(ingress));
+}
+
+async fn examine_balancer(
+    cx: &Cx,
+    ingress: &Ingress,
+    address: &str,
+    out: &mut Findings,
+) -> Result<(), FactError> {
+    let scope = cx.get(Scope).await?;
+    // What another region has, or another cloud, can't be looked at.
+    if !address.contains(&format!(".{}.", scope.region)) || !address.contains(".elb.") {
+        return Ok(());
+    }
+    let fronts = cx.get(FrontLoadBalancers).await;
+    let Some(fronts) = out.known(ingress, fronts) else { return Ok(()) };
+    let of_this = ingress.resource();
+    let ours: Vec<_> = fronts.iter().filter(|front| front.entrance == of_this).collect();
+    if ours.is_empty() {
+        out.fail(ingress, format!("names load balancer {address}, which does not exist")).fix(
+            Risk::None,
+            "shows the load balancers that there are",
+            format!(
+                "aws elbv2 describe-load-balancers --region {} --query LoadBalancers[].DNSName",
+                scope.region
+            ),
+        );
+    }
+    for front in ours {
+        examine_state(&front.balancer, &scope.region, out);
+    }
+    Ok(())
+}
+
+fn examine_state(balancer: &LoadBalancer, region: &str, out: &mut Findings) {
+    let state = balancer.state.as_ref();
+    let finding = match state.map_or("", |state| state.code.as_str()) {
+        "failed" => out.fail(balancer, "could not be set up"),
+        "provisioning" => out.warn(balancer, "is not set up yet"),
+        "active_impaired" => out.warn(balancer, "lacks what it needs to scale"),
+        _ => {
+            out.ok(balancer);
+            return;
+        }
+    };
+    if let Some(reason) = state.map(|state| &state.reason).filter(|reason| !reason.is_empty()) {
+        finding.evidence("because", reason);
+    }
+    finding.fix(
+        Risk::None,
+        "shows its state",
+        format!(
+            "aws elbv2 describe-load-balancers --region {region} --names {}",
+            balancer.load_balancer_name
+        ),
+    );
+}
+
+fn describe(ingress: &Ingress) -> String {
+    let (namespace, name) = (ingress.metadata.namespace(), &ingress.metadata.name);
+    format!("kubectl describe ingress -n {namespace} {name}")
+}
