@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ipnet::Ipv4Net;
 use kfcheck::{Cx, FactError};
 
-use crate::{OurVpc, Permission, SecurityGroup, SecurityGroups, Subnets};
+use crate::{OurCluster, OurVpc, Permission, Scope, SecurityGroup, SecurityGroups, Subnets};
 
 /// The security groups of the cluster's network, and the addresses of its subnets.
 pub(crate) struct Network {
@@ -26,9 +26,10 @@ impl Network {
         let groups = cx.get(SecurityGroups { vpc: vpc.clone() }).await?;
         // Without them, a rule for addresses may be for any.
         let subnets = cx.get(Subnets { vpc }).await;
-        let subnets = subnets.iter().flat_map(|all| all.iter()).filter_map(|subnet| {
-            Some((subnet.subnet_id.clone(), subnet.cidr_block.parse().ok()?))
-        });
+        let subnets = subnets
+            .iter()
+            .flat_map(|all| all.iter())
+            .filter_map(|subnet| Some((subnet.subnet_id.clone(), subnet.cidr_block.parse().ok()?)));
         Ok(Self { subnets: subnets.collect(), groups })
     }
 
@@ -92,6 +93,16 @@ impl Permission {
             _ => false,
         }
     }
+}
+
+/// The cluster's name, as its machines and groups are tagged.
+pub(crate) async fn cluster_name(cx: &Cx) -> Result<String, FactError> {
+    let scope = cx.get(Scope).await?;
+    if !scope.cluster.is_empty() {
+        return Ok(scope.cluster.clone());
+    }
+    let ours = cx.get(OurCluster).await?;
+    Ok(ours.as_ref().as_ref().map(|cluster| cluster.name.clone()).unwrap_or_default())
 }
 
 /// Of a machine's groups, the one that Kubernetes adds rules to: the one tagged for the cluster, or

@@ -63,10 +63,7 @@ impl Trouble {
 }
 
 /// What the controller said last about an Ingress, where it was trouble.
-pub(crate) async fn complaint(
-    cx: &Cx,
-    ingress: &Ingress,
-) -> Result<Option<Arc<Event>>, FactError> {
+pub(crate) async fn complaint(cx: &Cx, ingress: &Ingress) -> Result<Option<Arc<Event>>, FactError> {
     let about = ingress.resource();
     let events = cx.get(within::<Event>(ingress.metadata.namespace())).await?;
     let said = events.iter().filter(|event| event.is_about(&about));
@@ -153,7 +150,8 @@ mod tests {
 
     #[test]
     fn what_is_denied_is_told_from_what_is_not_found() {
-        let denied = r#"couldn't auto-discover subnets: UnauthorizedOperation: You are not authorized"#;
+        let denied =
+            r#"couldn't auto-discover subnets: UnauthorizedOperation: You are not authorized"#;
         assert_eq!(Trouble::of(denied), Some(Trouble::Denied));
         let none = "couldn't auto-discover subnets: NoCredentialProviders: no valid providers";
         assert_eq!(Trouble::of(none), Some(Trouble::Credentials));

@@ -72,7 +72,7 @@ impl AlbController {
         let containers = self.pods.iter().flat_map(|pod| &pod.spec.containers);
         for container in containers {
             let flags = container.args.iter().filter_map(|arg| arg.split_once('='));
-            let flag = flags.filter(|(name, _)| *name == "--cluster-name").map(|(_, v)| v).last();
+            let flag = flags.rev().find(|(name, _)| *name == "--cluster-name").map(|(_, v)| v);
             let variable = container.env.iter().find(|variable| variable.name == "CLUSTER_NAME");
             match (flag, variable) {
                 // Such a flag takes its value from a variable, whose name isn't looked into.

@@ -37,7 +37,9 @@ pub static CHECKS: &[&dyn Check] = &[
     &checks::elb_listener::ElbListener,
     &checks::elb_node_port::ElbNodePort,
     &checks::elb_instances::ElbInstances,
+    &checks::certificate::CertificateGood,
     &checks::node_security_group::NodeSecurityGroup,
+    &checks::certificate_key_type::CertificateKeyType,
 ];
 
 /// The stretches of the request path that this crate knows.
@@ -63,6 +65,7 @@ pub static FACTS: &[FactMeta] = &[
     FactMeta::of::<NetworkInterfaces>(),
     FactMeta::of::<Nodegroups>(),
     FactMeta::of::<RecordSets>(),
+    FactMeta::of::<RegionCertificates>(),
     FactMeta::of::<RoleInstanceProfiles>(),
     FactMeta::of::<RolePolicies>(),
     FactMeta::of::<RolePolicyNames>(),

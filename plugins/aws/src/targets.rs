@@ -7,8 +7,8 @@ use kfcheck_kube::{FrontServices, Node, Pod, Port, Service, all, within};
 use serde::Serialize;
 
 use crate::{
-    AlbIngresses, FrontLoadBalancers, LoadBalancer, TargetGroup, TargetGroups, fronts::annotation,
-    sign_in::doors_of,
+    Action, AlbIngresses, FrontLoadBalancers, LoadBalancer, TargetGroup, TargetGroups,
+    fronts::annotation, sign_in::doors_of,
 };
 
 /// A target group that a listener at the entrance sends requests to.
@@ -51,7 +51,7 @@ impl Fact for FrontTargetGroups {
             let load_balancer = front.balancer.load_balancer_arn.clone();
             for group in cx.get(TargetGroups { load_balancer }).await?.iter() {
                 let leads = |door: &&crate::Door| {
-                    let mut targets = door.forwards().flatten().flat_map(|action| action.targets());
+                    let mut targets = door.forwards().flatten().flat_map(Action::targets);
                     targets.any(|arn| arn == group.target_group_arn)
                 };
                 let ports: BTreeSet<_> =
@@ -59,7 +59,8 @@ impl Fact for FrontTargetGroups {
                 let service = services.iter().find(|service| is_behind(group, service));
                 let only = services.first().filter(|_| services.len() == 1 && !is_shared);
                 let service = service.or(only).cloned();
-                let known = |f: &FrontTargetGroup| f.group.target_group_arn == group.target_group_arn;
+                let known =
+                    |f: &FrontTargetGroup| f.group.target_group_arn == group.target_group_arn;
                 if ports.is_empty() || found.iter().any(known) || is_shared && service.is_none() {
                     continue;
                 }

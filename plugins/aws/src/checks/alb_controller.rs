@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use kfcheck::{
-    Check, Cx, FactError, Findings, Named, Risk, async_trait, check, redact::redact,
-};
+use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check, redact::redact};
 use kfcheck_kube::{Ingress, Pod};
 
 use crate::{
@@ -76,18 +74,13 @@ impl Check for AlbControllerWorks {
 async fn is_served(cx: &Cx, ingress: &Ingress) -> bool {
     let of_this = ingress.resource();
     let fronts = cx.get(FrontLoadBalancers).await;
-    let is_there = |all: Arc<Vec<_>>| {
-        all.iter().any(|front: &crate::Front<_>| front.entrance == of_this)
-    };
+    let is_there =
+        |all: Arc<Vec<_>>| all.iter().any(|front: &crate::Front<_>| front.entrance == of_this);
     ingress.addresses().next().is_some() && fronts.map_or(true, is_there)
 }
 
 /// There is no controller; EKS may be one itself.
-async fn missing(
-    cx: &Cx,
-    unserved: &[Arc<Ingress>],
-    out: &mut Findings,
-) -> Result<(), FactError> {
+async fn missing(cx: &Cx, unserved: &[Arc<Ingress>], out: &mut Findings) -> Result<(), FactError> {
     let cluster = cx.get(OurCluster).await;
     for ingress in unserved {
         let Some(cluster) = out.known(&**ingress, cluster.clone()) else { continue };
@@ -156,7 +149,11 @@ async fn examine_name(
 }
 
 /// Tells it the right name.
-fn rename(controller: &AlbController, told: &ToldCluster<'_>, right: &str) -> (&'static str, String) {
+fn rename(
+    controller: &AlbController,
+    told: &ToldCluster<'_>,
+    right: &str,
+) -> (&'static str, String) {
     let metadata = &controller.deployment.metadata;
     let (namespace, name) = (metadata.namespace(), &metadata.name);
     let command = match told {
@@ -187,7 +184,8 @@ fn examine_pods(controller: &AlbController, out: &mut Findings) -> bool {
         );
         return false;
     }
-    let finding = out.unbuilt(deployment, "has no pod that is ready, so nobody makes load balancers");
+    let finding =
+        out.unbuilt(deployment, "has no pod that is ready, so nobody makes load balancers");
     if let Some(says) = controller.pods.iter().find_map(|pod| stopped(pod)) {
         finding.evidence("because", says);
     }
@@ -201,9 +199,9 @@ fn examine_pods(controller: &AlbController, out: &mut Findings) -> bool {
 
 /// Why a container of a pod doesn't run, in the kubelet's words.
 fn stopped(pod: &Pod) -> Option<String> {
-    let stopped = pod.statuses().find_map(|status| {
-        status.state.waiting.as_ref().or(status.state.terminated.as_ref())
-    });
+    let stopped = pod
+        .statuses()
+        .find_map(|status| status.state.waiting.as_ref().or(status.state.terminated.as_ref()));
     stopped.map(kfcheck_kube::Stopped::says).filter(|says| !says.is_empty())
 }
 
@@ -303,7 +301,9 @@ async fn subnets_to_tag(cx: &Cx, unserved: &[Arc<Ingress>]) -> (&'static str, St
     if vpc.is_empty() || untagged.is_empty() {
         return (
             "shows the subnets and their tags; at least two zones need one that is tagged",
-            format!("aws ec2 describe-subnets --region {region} --filters Name=vpc-id,Values={vpc}"),
+            format!(
+                "aws ec2 describe-subnets --region {region} --filters Name=vpc-id,Values={vpc}"
+            ),
         );
     }
     (
@@ -315,3 +315,255 @@ async fn subnets_to_tag(cx: &Cx, unserved: &[Arc<Ingress>]) -> (&'static str, St
     )
 }
 
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::AlbControllerWorks;
+    use crate::testing::Deployment;
+
+    /// The Ingress has no load balancer.
+    fn unserved() -> Deployment {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Ingress")["status"] = json!({ "loadBalancer": {} });
+        *deployment.file("aws/elbv2/describe-load-balancers") = json!({ "LoadBalancers": [] });
+        deployment
+    }
+
+    /// The controller, told so, says this.
+    fn with(args: &[&str], log: &str) -> Deployment {
+        let mut deployment = unserved();
+        let pod = deployment.named("Pod", "controller-0");
+        pod["spec"]["containers"][0]["args"] = json!(args);
+        deployment.logs.push(("kube-system/controller-0/controller".to_owned(), log.to_owned()));
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_for_the_name_is_to_blame_for_the_missing_load_balancer() {
+        let says = r#"{"level":"error","name":"front","error":"couldn't auto-discover subnets"}"#;
+        let deployment = with(&["--cluster-name=deploy"], says);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-controller
+              Deployment kube-system/aws-load-balancer-controller is told that its cluster
+                is deploy, which EKS doesn't know; this one is kf
+                log       couldn't auto-discover subnets
+                fix       tells it the cluster's name; say the same where it is installed
+                          from
+                          kubectl get deployment aws-load-balancer-controller \
+                            -n kube-system \
+                            -o yaml | sed 's/--cluster-name=deploy/--cluster-name=kf/' | kubectl replace \
+                            -f -
+              kubectl kfcheck explain aws-alb-controller
+
+            FAIL     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]].assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn another_name_that_works_all_the_same_is_a_warning() {
+        let mut deployment = Deployment::healthy();
+        let pod = deployment.named("Pod", "controller-0");
+        pod["spec"]["containers"][0]["args"] = json!(["--cluster-name", "other"]);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  aws-alb-controller
+              Deployment kube-system/aws-load-balancer-controller is told that its cluster
+                is other, which EKS doesn't know; this one is kf
+                fix       tells it the cluster's name; say the same where it is installed
+                          from
+                          kubectl get deployment aws-load-balancer-controller \
+                            -n kube-system \
+                            -o yaml | sed 's/--cluster-name=other/--cluster-name=kf/' | kubectl replace \
+                            -f -
+
+            warn     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]].assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn a_variable_without_value_is_mended_where_it_is_set() {
+        let mut deployment = with(&[], "");
+        let pod = deployment.named("Pod", "controller-0");
+        pod["spec"]["containers"][0]["env"] = json!([{ "name": "CLUSTER_NAME", "value": "" }]);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-controller
+              Deployment kube-system/aws-load-balancer-controller is told no cluster name
+                fix       tells it the cluster's name; say the same where it is installed
+                          from
+                          kubectl set env deployment/aws-load-balancer-controller \
+                            -n kube-system CLUSTER_NAME=kf
+              kubectl kfcheck explain aws-alb-controller
+
+            FAIL     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]]
+        .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn what_aws_denies_is_said_with_the_role() {
+        let says = "AccessDenied: User: arn:aws:sts::1:assumed-role/alb/17 is not authorized to \
+                    perform: elasticloadbalancing:CreateLoadBalancer on resource: x";
+        let deployment = with(&["--cluster-name=kf"], says);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-controller
+              Deployment kube-system/aws-load-balancer-controller is not allowed
+                elasticloadbalancing:CreateLoadBalancer
+                says      AccessDenied: User: arn:aws:sts::1:assumed-role/alb/17 is not
+                          authorized to perform: elasticloadbalancing:CreateLoadBalancer on
+                          resource: x
+                fix       shows what its role may do; the controller's own policy has to be
+                          among it
+                          aws iam list-attached-role-policies --role-name alb
+              kubectl kfcheck explain aws-alb-controller
+
+            FAIL     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]]
+        .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn subnets_that_are_not_tagged_are_tagged() {
+        let says = r#""error"="failed to resolve 2 qualified subnets"  "Name":"front""#;
+        let mut deployment = with(&["--cluster-name=kf"], says);
+        deployment.object("Ingress")["metadata"]["annotations"]["alb.ingress.kubernetes.io/scheme"] =
+            "internet-facing".into();
+        for subnet in deployment.file("aws/ec2/describe-subnets")["Subnets"].as_array_mut().unwrap()
+        {
+            subnet["MapPublicIpOnLaunch"] = true.into();
+        }
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-controller
+              Deployment kube-system/aws-load-balancer-controller finds no subnets to put a
+                load balancer in
+                says      failed to resolve 2 qualified subnets
+                fix       tags the subnets that look meant for it
+                          aws ec2 create-tags --region us-west-2 \
+                            --resources subnet-1 subnet-2 \
+                            --tags Key=kubernetes.io/role/elb,Value=1
+              kubectl kfcheck explain aws-alb-controller
+
+            FAIL     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]]
+        .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_run_makes_nothing() {
+        let mut deployment = unserved();
+        let pod = deployment.named("Pod", "controller-0");
+        pod["status"] = json!({ "phase": "Running", "containerStatuses": [{ "name": "controller",
+            "state": { "waiting": { "reason": "CrashLoopBackOff" } } }] });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-controller
+              Deployment kube-system/aws-load-balancer-controller has no pod that is ready,
+                so nobody makes load balancers
+                because   CrashLoopBackOff
+                fix       shows what it says last
+                          kubectl logs \
+                            -n kube-system deployment/aws-load-balancer-controller \
+                            --tail=50
+              kubectl kfcheck explain aws-alb-controller
+
+            FAIL     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]]
+        .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn without_any_an_ingress_stays_as_it_is() {
+        let mut deployment = unserved();
+        deployment.objects.retain(|object| object["metadata"]["namespace"] != "kube-system");
+        deployment.add(json!({ "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "namespace": "kube-system", "name": "coredns" } }));
+        *deployment.file("kubernetes/deployments.apps") = json!({ "items": [] });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-controller
+              Ingress istio-system/front is for AWS's controller for load balancers, and
+                there is none
+                fix       installs it; its service account needs a role that may make load
+                          balancers
+                          helm upgrade \
+                            --install aws-load-balancer-controller aws-load-balancer-controller \
+                            --repo https://aws.github.io/eks-charts \
+                            --namespace kube-system --set clusterName=kf
+              kubectl kfcheck explain aws-alb-controller
+
+            FAIL     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]]
+        .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_not_collected_leaves_it_open() {
+        let mut deployment = unserved();
+        deployment.without("kubernetes/events");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              aws-alb-controller
+                not collected: kubernetes/logs/kube-system/controller-0/controller.log
+                  kubectl logs -n kube-system controller-0 -c controller --tail=200
+
+            unknown  aws-alb-controller
+                     The controller for load balancers works for this cluster
+                     (not collected:
+                     kubernetes/logs/kube-system/controller-0/controller.log; `kubectl logs
+                     -n kube-system controller-0 -c controller --tail=200` prints it (asking
+                     for kube.log
+                     {"container":"controller","namespace":"kube-system","pod":"controller-0"}))
+        "#]]
+        .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_told_the_right_name_is_fine() {
+        let deployment = Deployment::healthy();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]]
+        .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn without_an_ingress_for_it_nobody_needs_it() {
+        let deployment = Deployment::classic();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     aws-alb-controller
+                     The controller for load balancers works for this cluster
+                     (no Ingress here is for an application load balancer)
+        "#]]
+        .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+}

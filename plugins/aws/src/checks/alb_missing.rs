@@ -2,7 +2,10 @@ use jiff::ToSpan;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Risk, async_trait, check};
 use kfcheck_kube::Ingress;
 
-use crate::{AlbIngresses, FrontLoadBalancers, LoadBalancer, Scope, complaints::complaint};
+use crate::{
+    AlbIngresses, FrontLoadBalancers, LoadBalancer, Scope, complaints::complaint,
+    facts::certificate_resource, fronts::annotation,
+};
 
 check! {
     /// ## What it checks
@@ -55,6 +58,11 @@ async fn examine_address(cx: &Cx, ingress: &Ingress, out: &mut Findings) {
         finding.evidence("says", format!("{}: {}", event.reason, event.message));
     }
     finding.fix(Risk::None, "shows what the controller says", describe(ingress));
+    // A certificate that can't be shown keeps it from being finished.
+    let certificates = annotation(ingress, "certificate-arn").unwrap_or_default();
+    for arn in certificates.split(',').map(str::trim).filter(|arn| !arn.is_empty()) {
+        out.built_from(ingress, certificate_resource(arn));
+    }
 }
 
 async fn examine_balancer(
@@ -115,4 +123,150 @@ fn examine_state(balancer: &LoadBalancer, region: &str, out: &mut Findings) {
 fn describe(ingress: &Ingress) -> String {
     let (namespace, name) = (ingress.metadata.namespace(), &ingress.metadata.name);
     format!("kubectl describe ingress -n {namespace} {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::AlbMissing;
+    use crate::testing::Deployment;
+
+    #[tokio::test]
+    async fn an_ingress_without_address_has_none() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Ingress")["status"] = json!({ "loadBalancer": {} });
+        deployment.add(json!({ "apiVersion": "v1", "kind": "Event",
+            "metadata": { "namespace": "istio-system", "name": "front.1" },
+            "involvedObject": { "kind": "Ingress", "namespace": "istio-system", "name": "front" },
+            "type": "Warning", "reason": "FailedBuildModel", "message": "no certificate found",
+            "lastTimestamp": "2026-11-21T11:59:00Z" }));
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-missing
+              Ingress istio-system/front has no load balancer
+                says      FailedBuildModel: no certificate found
+                fix       shows what the controller says
+                          kubectl describe ingress -n istio-system front
+              kubectl kfcheck explain aws-alb-missing
+
+            FAIL     aws-alb-missing
+                     Every Ingress of class alb has its load balancer
+        "#]]
+        .assert_eq(&deployment.report(&AlbMissing).await);
+    }
+
+    #[tokio::test]
+    async fn a_new_ingress_is_waited_for() {
+        let mut deployment = Deployment::healthy();
+        let ingress = deployment.object("Ingress");
+        ingress["status"] = json!({ "loadBalancer": {} });
+        ingress["metadata"]["creationTimestamp"] = "2026-11-21T11:58:00Z".into();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  aws-alb-missing
+              Ingress istio-system/front has no load balancer yet
+                fix       shows what the controller says
+                          kubectl describe ingress -n istio-system front
+
+            warn     aws-alb-missing
+                     Every Ingress of class alb has its load balancer
+        "#]]
+        .assert_eq(&deployment.report(&AlbMissing).await);
+    }
+
+    #[tokio::test]
+    async fn an_address_of_nobodys_is_named() {
+        let mut deployment = Deployment::healthy();
+        *deployment.file("aws/elbv2/describe-load-balancers") = json!({ "LoadBalancers": [] });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-missing
+              Ingress istio-system/front names load balancer
+                k8s-front-1.us-west-2.elb.amazonaws.com, which does not exist
+                fix       shows the load balancers that there are
+                          aws elbv2 describe-load-balancers --region us-west-2 \
+                            --query LoadBalancers[].DNSName
+              kubectl kfcheck explain aws-alb-missing
+
+            FAIL     aws-alb-missing
+                     Every Ingress of class alb has its load balancer
+        "#]]
+        .assert_eq(&deployment.report(&AlbMissing).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_could_not_be_set_up_says_why() {
+        let mut deployment = Deployment::healthy();
+        let balancers = deployment.file("aws/elbv2/describe-load-balancers");
+        balancers["LoadBalancers"][0]["State"] = json!({ "Code": "failed", "Reason": "no room" });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-missing
+              load balancer k8s-front could not be set up
+                because   no room
+                fix       shows its state
+                          aws elbv2 describe-load-balancers --region us-west-2 \
+                            --names k8s-front
+              kubectl kfcheck explain aws-alb-missing
+
+            FAIL     aws-alb-missing
+                     Every Ingress of class alb has its load balancer
+        "#]]
+        .assert_eq(&deployment.report(&AlbMissing).await);
+    }
+
+    #[tokio::test]
+    async fn without_the_list_of_load_balancers_it_is_open() {
+        let mut deployment = Deployment::healthy();
+        deployment.without("aws/elbv2/describe-load-balancers");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              request path, aws-alb-missing
+                not collected: aws/elbv2/describe-load-balancers.json
+                  aws elbv2 describe-load-balancers
+
+            unknown  aws-alb-missing
+                     Every Ingress of class alb has its load balancer
+                     (not collected: aws/elbv2/describe-load-balancers.json; `aws elbv2
+                     describe-load-balancers` prints it (asking for aws.loadBalancers))
+        "#]]
+        .assert_eq(&deployment.report(&AlbMissing).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_active_is_fine() {
+        let deployment = Deployment::healthy();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-alb-missing
+                     Every Ingress of class alb has its load balancer
+        "#]]
+        .assert_eq(&deployment.report(&AlbMissing).await);
+    }
+
+    #[tokio::test]
+    async fn a_classic_one_is_of_no_concern() {
+        let deployment = Deployment::classic();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     aws-alb-missing
+                     Every Ingress of class alb has its load balancer
+                     (no Ingress here is for an application load balancer)
+        "#]]
+        .assert_eq(&deployment.report(&AlbMissing).await);
+    }
 }

@@ -20,7 +20,8 @@ check! {
 }
 
 /// Proxies that sign users in inside the cluster, and where they are.
-const PROXIES: [(&str, &str); 2] = [("istio-system", "authservice"), ("oauth2-proxy", "oauth2-proxy")];
+const PROXIES: [(&str, &str); 2] =
+    [("istio-system", "authservice"), ("oauth2-proxy", "oauth2-proxy")];
 
 #[async_trait]
 impl Check for ElbClassic {
@@ -68,4 +69,85 @@ async fn has_proxy(cx: &Cx) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::ElbClassic;
+    use crate::testing::Deployment;
+
+    #[tokio::test]
+    async fn a_gateway_on_a_classic_load_balancer_is_a_warning() {
+        let deployment = Deployment::classic();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  aws-elb-classic
+              load balancer aclassic is a classic load balancer, which can't sign users in
+                made for  Service istio-system/istio-ingressgateway
+                fix       takes the classic load balancer away; do so once an Ingress of
+                          class alb leads there
+                          kubectl patch service istio-ingressgateway -n istio-system \
+                            -p '{"spec":{"type":"NodePort"}}'
+
+            warn     aws-elb-classic
+                     The gateway doesn't stand on a classic load balancer
+        "#]]
+        .assert_eq(&deployment.report(&ElbClassic).await);
+    }
+
+    #[tokio::test]
+    async fn where_a_proxy_signs_users_in_it_is_fine() {
+        let mut deployment = Deployment::classic();
+        deployment.add(json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "istio-system", "name": "authservice" } }));
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-elb-classic
+                     The gateway doesn't stand on a classic load balancer
+        "#]]
+        .assert_eq(&deployment.report(&ElbClassic).await);
+    }
+
+    #[tokio::test]
+    async fn without_the_list_it_is_open() {
+        let mut deployment = Deployment::classic();
+        deployment.without("aws/elb/describe-load-balancers");
+        expect![[r#"
+            kf and istio-ingressgateway: nothing broken found. 0 root causes, 0 symptoms; 0
+            checks passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              request path, aws-elb-classic
+                not collected: aws/elb/describe-load-balancers.json
+                  aws elb describe-load-balancers
+
+            unknown  aws-elb-classic
+                     The gateway doesn't stand on a classic load balancer
+                     (not collected: aws/elb/describe-load-balancers.json; `aws elb
+                     describe-load-balancers` prints it (asking for
+                     aws.classicLoadBalancers))
+        "#]]
+        .assert_eq(&deployment.report(&ElbClassic).await);
+    }
+
+    #[tokio::test]
+    async fn an_ingress_has_none() {
+        let deployment = Deployment::healthy();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     aws-elb-classic
+                     The gateway doesn't stand on a classic load balancer
+                     (no classic load balancer is at the entrance)
+        "#]]
+        .assert_eq(&deployment.report(&ElbClassic).await);
+    }
 }

@@ -6,7 +6,8 @@ use kfcheck_kube::FrontServices;
 use crate::{
     ClassicLoadBalancer, FrontClassics, InstanceHealth, Instances, InstancesHealth, Scope,
     SecurityGroup,
-    admission::{Network, Source, admits, ours},
+    admission::{Network, Source, admits, cluster_name, ours},
+    fronts::are_classics_beside,
     targets::machines_of,
 };
 
@@ -64,7 +65,13 @@ async fn report_empty(
     out: &mut Findings,
 ) -> Result<(), FactError> {
     let show = show(cx, balancer).await?;
-    out.symptom(balancer, "has no machine behind it").fix(Risk::None, "asks again", show);
+    let message = "has no machine behind it";
+    let finding = if are_classics_beside(cx).await? {
+        out.warn(balancer, message)
+    } else {
+        out.symptom(balancer, message)
+    };
+    finding.fix(Risk::None, "asks again", show);
     Ok(())
 }
 
@@ -83,6 +90,8 @@ async fn report_all(
     let is_early = |machine: &&&InstanceHealth| machine.reason_code == "ELB";
     let finding = if sick.iter().all(|machine| is_early(&machine)) {
         out.warn(balancer, "has machines that were not asked yet")
+    } else if are_classics_beside(cx).await? {
+        out.warn(balancer, format!("has no machine in service (0 of {})", sick.len()))
     } else {
         out.symptom(balancer, format!("has no machine in service (0 of {})", sick.len()))
     };
@@ -109,9 +118,9 @@ async fn examine_some(
         Some(service) => machines_of(cx, service).await,
         None => BTreeSet::new(),
     };
-    let matter = sick.iter().filter(|machine| {
-        machine.reason_code != "ELB" && with_pods.contains(&machine.instance_id)
-    });
+    let matter = sick
+        .iter()
+        .filter(|machine| machine.reason_code != "ELB" && with_pods.contains(&machine.instance_id));
     let matter: Vec<_> = matter.copied().collect();
     let [first, ..] = matter[..] else {
         out.ok(balancer);
@@ -141,7 +150,7 @@ async fn examine_groups(
     let Some(asked) = asked(balancer) else { return Ok(()) };
     let network = Network::of(cx).await?;
     let source = network.source(&balancer.security_groups, balancer.subnets.iter().map(|s| &**s));
-    let cluster = cx.get(Scope).await?.cluster.clone();
+    let cluster = cluster_name(cx).await?;
     let machines = cx.get(Instances { cluster: cluster.clone() }).await?;
     let mut shut: BTreeMap<&str, (&SecurityGroup, Vec<u16>)> = BTreeMap::new();
     for machine in machines.instances() {
@@ -184,7 +193,11 @@ async fn report(
         listed.join(", ")
     );
     let resource = group.resource();
-    let finding = out.fail(&resource, message);
+    let finding = if are_classics_beside(cx).await? {
+        out.warn(&resource, message)
+    } else {
+        out.fail(&resource, message)
+    };
     finding.evidence("load balancer's groups", balancer.security_groups.join(", "));
     if let Some(flag) = source.flag() {
         for port in ports {
@@ -201,4 +214,145 @@ async fn report(
     }
     out.depends(balancer, &resource);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::ElbInstances;
+    use crate::testing::Deployment;
+
+    /// No machine is in service, and the nodes' group lets the load balancer in or not.
+    fn with(is_let_in: bool) -> Deployment {
+        let mut deployment = Deployment::classic();
+        *deployment.file("aws/elb/describe-instance-health") = json!({ "aclassic": {
+            "InstanceStates": [{ "InstanceId": "i-1", "State": "OutOfService",
+                "ReasonCode": "Instance", "Description": "Instance has failed" }] } });
+        if !is_let_in {
+            let groups = deployment.file("aws/ec2/describe-security-groups");
+            groups["SecurityGroups"][0]["IpPermissions"] = json!([]);
+        }
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_group_that_does_not_let_the_load_balancer_in_is_to_blame() {
+        let deployment = with(false);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 1 symptom; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-elb-instances
+              security group sg-nodes does not let load balancer aclassic reach the nodes on
+                TCP 31380, 31390
+                load balancer's groups
+                          sg-front
+                fix       lets the load balancer in
+                          aws ec2 authorize-security-group-ingress --region us-west-2 \
+                            --group-id sg-nodes --protocol tcp --port 31380 \
+                            --source-group sg-front
+                fix       lets the load balancer in
+                          aws ec2 authorize-security-group-ingress --region us-west-2 \
+                            --group-id sg-nodes --protocol tcp --port 31390 \
+                            --source-group sg-front
+                explains  load balancer aclassic has no machine in service (0 of 1)
+              kubectl kfcheck explain aws-elb-instances
+
+            FAIL     aws-elb-instances
+                     The machines behind the classic load balancer are in service
+        "#]]
+        .assert_eq(&deployment.report(&ElbInstances).await);
+    }
+
+    #[tokio::test]
+    async fn machines_that_are_let_in_and_do_not_answer_are_a_symptom() {
+        let deployment = with(true);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-elb-instances
+              load balancer aclassic has no machine in service (0 of 1)
+                reason    Instance: Instance has failed
+                it asks   TCP:31380
+                fix       asks again
+                          aws elb describe-instance-health --region us-west-2 \
+                            --load-balancer-name aclassic
+              kubectl kfcheck explain aws-elb-instances
+
+            FAIL     aws-elb-instances
+                     The machines behind the classic load balancer are in service
+        "#]]
+        .assert_eq(&deployment.report(&ElbInstances).await);
+    }
+
+    #[tokio::test]
+    async fn without_machines_nobody_answers() {
+        let mut deployment = Deployment::classic();
+        *deployment.file("aws/elb/describe-instance-health") =
+            json!({ "aclassic": { "InstanceStates": [] } });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-elb-instances
+              load balancer aclassic has no machine behind it
+                fix       asks again
+                          aws elb describe-instance-health --region us-west-2 \
+                            --load-balancer-name aclassic
+              kubectl kfcheck explain aws-elb-instances
+
+            FAIL     aws-elb-instances
+                     The machines behind the classic load balancer are in service
+        "#]]
+        .assert_eq(&deployment.report(&ElbInstances).await);
+    }
+
+    #[tokio::test]
+    async fn without_their_health_it_is_open() {
+        let mut deployment = Deployment::classic();
+        deployment.without("aws/elb/describe-instance-health");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              aws-elb-instances
+                not collected: aclassic in aws/elb/describe-instance-health.json
+                  aws elb describe-instance-health --load-balancer-name aclassic
+
+            unknown  aws-elb-instances
+                     The machines behind the classic load balancer are in service
+                     (not collected: aclassic in aws/elb/describe-instance-health.json; `aws
+                     elb describe-instance-health --load-balancer-name aclassic` prints it
+                     (asking for aws.instanceHealth {"load_balancer":"aclassic"}))
+        "#]]
+        .assert_eq(&deployment.report(&ElbInstances).await);
+    }
+
+    #[tokio::test]
+    async fn those_in_service_are_fine() {
+        let deployment = Deployment::classic();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-elb-instances
+                     The machines behind the classic load balancer are in service
+        "#]]
+        .assert_eq(&deployment.report(&ElbInstances).await);
+    }
+
+    #[tokio::test]
+    async fn an_ingress_has_none() {
+        let deployment = Deployment::healthy();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     aws-elb-instances
+                     The machines behind the classic load balancer are in service
+                     (no classic load balancer is at the entrance)
+        "#]]
+        .assert_eq(&deployment.report(&ElbInstances).await);
+    }
 }

@@ -1,14 +1,12 @@
 use std::sync::Arc;
 
-use kfcheck::{
-    Check, Cx, FactError, Finding, Findings, Named, Risk, async_trait, check,
-};
+use kfcheck::{Check, Cx, FactError, Finding, Findings, Named, Risk, async_trait, check};
 use kfcheck_kube::{FrontServices, Gateway, Port, Service, ServicePort, all, selects};
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 
 use crate::{
-    AlbIngresses, ClassicListener, ClassicLoadBalancer, Front, FrontClassics, Hosts, Scope,
-    hosts::shown_certificates, targets::pods_of,
+    ClassicListener, ClassicLoadBalancer, Front, FrontClassics, Hosts, Scope,
+    fronts::are_classics_beside, hosts::shown_certificates, targets::pods_of,
 };
 
 check! {
@@ -36,8 +34,7 @@ impl Check for ElbListener {
         if fronts.is_empty() {
             out.skip("no classic load balancer is at the entrance");
         }
-        // Where an Ingress is the way in, this one is beside it.
-        let is_beside = !cx.get(AlbIngresses).await?.is_empty();
+        let is_beside = are_classics_beside(cx).await?;
         let services = cx.get(FrontServices).await?;
         for front in fronts.iter() {
             let service = services.iter().find(|service| service.resource() == front.entrance);
@@ -92,7 +89,8 @@ struct Door<'a> {
 impl Door<'_> {
     /// The port of the Service that a listener leads to.
     fn port(&self, listener: &ClassicListener) -> Option<&ServicePort> {
-        let is = |port: &&ServicePort| port.node_port.map(i32::from) == Some(listener.instance_port);
+        let is =
+            |port: &&ServicePort| port.node_port.map(i32::from) == Some(listener.instance_port);
         self.service.spec.ports.iter().find(is)
     }
 
@@ -108,9 +106,10 @@ impl Door<'_> {
     }
 
     fn complain<'f>(&self, out: &'f mut Findings, message: String) -> &'f mut Finding {
-        let finding = match self.is_beside {
-            true => out.warn(&self.front.balancer, message),
-            false => out.fail(&self.front.balancer, message),
+        let finding = if self.is_beside {
+            out.warn(&self.front.balancer, message)
+        } else {
+            out.fail(&self.front.balancer, message)
         };
         finding.evidence("made for", &self.front.entrance)
     }
@@ -154,13 +153,9 @@ impl Door<'_> {
             (true, false) if !takes_plain => {
                 "speaks plain HTTP to the nodes for port 443, and the Gateway behind it waits for TLS"
             }
-            (false, true) => return true,
             _ => return true,
         };
-        let said = match spoken.is_empty() {
-            true => "nothing".to_owned(),
-            false => spoken.join(", "),
-        };
+        let said = if spoken.is_empty() { "nothing".to_owned() } else { spoken.join(", ") };
         let (port, name) = (port.port, port.name.clone().unwrap_or_default());
         let finding = self.complain(out, message.to_owned());
         finding.evidence("listener", leads);
@@ -188,19 +183,7 @@ impl Door<'_> {
             );
             return;
         };
-        finding.fix(
-            Risk::None,
-            "has Kubernetes set the listener up so that it ends TLS",
-            self.annotate(&[
-                &format!("aws-load-balancer-ssl-cert={arn}"),
-                "aws-load-balancer-ssl-ports=443",
-                "aws-load-balancer-backend-protocol=http",
-            ]),
-        );
-        let plain = self.service.spec.ports.iter().find(|port| {
-            let spoken = self.spoken(port).unwrap_or_default();
-            port.node_port.is_some() && spoken.iter().any(|p| p.starts_with("HTTP") && *p != "HTTPS")
-        });
+        let plain = self.service.spec.ports.iter().find(|port| self.is_plain(port));
         if let Some(node_port) = plain.and_then(|port| port.node_port) {
             let name = &self.front.balancer.load_balancer_name;
             finding.fix(
@@ -216,6 +199,27 @@ impl Door<'_> {
                 ),
             );
         }
+        let speaks = self.service.spec.ports.iter().any(|p| p.port == 443 && self.is_plain(p));
+        let why = if speaks {
+            "has Kubernetes set the listener up so that it ends TLS"
+        } else {
+            "has Kubernetes keep it so; the Gateway has to speak HTTP on port 443 as well then"
+        };
+        finding.fix(
+            Risk::None,
+            why,
+            self.annotate(&[
+                &format!("aws-load-balancer-ssl-cert={arn}"),
+                "aws-load-balancer-ssl-ports=443",
+                "aws-load-balancer-backend-protocol=http",
+            ]),
+        );
+    }
+
+    /// Whether a Gateway speaks plain HTTP behind a port of the Service that nodes have.
+    fn is_plain(&self, port: &ServicePort) -> bool {
+        let spoken = self.spoken(port).unwrap_or_default();
+        port.node_port.is_some() && spoken.iter().any(|p| p.starts_with("HTTP") && *p != "HTTPS")
     }
 
     fn annotate(&self, annotations: &[&str]) -> String {
@@ -228,12 +232,7 @@ impl Door<'_> {
     }
 
     /// Whether port 80 is seen to send requests on to HTTPS, where there is HTTPS.
-    async fn examine_plain(
-        &self,
-        cx: &Cx,
-        listener: &ClassicListener,
-        out: &mut Findings,
-    ) -> bool {
+    async fn examine_plain(&self, cx: &Cx, listener: &ClassicListener, out: &mut Findings) -> bool {
         let mut others = self.front.balancer.listeners();
         if !others.any(|other| other.load_balancer_port == 443) || self.is_beside {
             return true;
@@ -266,5 +265,220 @@ impl Door<'_> {
                 );
         }
         is_fine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::ElbListener;
+    use crate::testing::{CERTIFICATE, Deployment};
+
+    /// Kubeflow's Gateway listens so, and port 443 is led so.
+    fn with(servers: &serde_json::Value, listener: &[(&str, &str)]) -> Deployment {
+        let mut deployment = Deployment::classic();
+        deployment.add(json!({ "apiVersion": "networking.istio.io/v1alpha3", "kind": "Gateway",
+            "metadata": { "namespace": "kubeflow", "name": "kubeflow-gateway" },
+            "spec": { "selector": { "istio": "ingressgateway" }, "servers": servers } }));
+        deployment.without("kubernetes/gateways.networking.istio.io");
+        let balancers = deployment.file("aws/elb/describe-load-balancers");
+        let all = &mut balancers["LoadBalancerDescriptions"][0]["ListenerDescriptions"];
+        for (name, value) in listener {
+            all[1]["Listener"][name] = (*value).into();
+        }
+        let probes = deployment.file("probes/http").as_array_mut().unwrap();
+        probes.push(json!({ "url": "http://kf.example.com/", "status": 301,
+            "headers": { "location": "https://kf.example.com/" } }));
+        deployment
+    }
+
+    fn http() -> serde_json::Value {
+        json!([{ "hosts": ["*"], "port": { "number": 80, "protocol": "HTTP" } }])
+    }
+
+    fn https() -> serde_json::Value {
+        json!([{ "hosts": ["*"], "port": { "number": 443, "protocol": "HTTPS" } }])
+    }
+
+    #[tokio::test]
+    async fn tls_that_nobody_ends_is_named() {
+        let deployment = with(&http(), &[]);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-elb-listener
+              load balancer aclassic forwards port 443 as plain TCP, and no Gateway behind
+                it ends TLS there
+                made for  Service istio-system/istio-ingressgateway
+                listener  TCP:443 to TCP:31390
+                Gateways listen
+                          nothing on Service port 443 https
+                fix       lists the certificates; annotate the Service with the host's as
+                          service.beta.kubernetes.io/aws-load-balancer-ssl-cert, and
+                          ssl-ports 443, or have the Gateway end TLS
+                          aws acm list-certificates --region us-west-2
+              kubectl kfcheck explain aws-elb-listener
+
+            FAIL     aws-elb-listener
+                     Somebody ends TLS behind the classic load balancer's port 443
+        "#]]
+        .assert_eq(&deployment.report(&ElbListener).await);
+    }
+
+    #[tokio::test]
+    async fn with_a_certificate_the_load_balancer_can_end_it() {
+        let mut deployment = with(&http(), &[]);
+        deployment.object("Service")["metadata"]["annotations"] =
+            json!({ "service.beta.kubernetes.io/aws-load-balancer-ssl-cert": CERTIFICATE });
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-elb-listener
+              load balancer aclassic forwards port 443 as plain TCP, and no Gateway behind
+                it ends TLS there
+                made for  Service istio-system/istio-ingressgateway
+                listener  TCP:443 to TCP:31390
+                Gateways listen
+                          nothing on Service port 443 https
+                fix       leads HTTPS to the port where a Gateway speaks HTTP, at once
+                          aws elb delete-load-balancer-listeners --region us-west-2 \
+                            --load-balancer-name aclassic \
+                            --load-balancer-ports 443 && aws elb create-load-balancer-listeners \
+                            --region us-west-2 --load-balancer-name aclassic \
+                            --listeners Protocol=HTTPS,LoadBalancerPort=443,InstanceProtocol=HTTP,InstancePort=31380,SSLCertificateId=arn:aws:acm:us-west-2:111122223333:certificate/shown
+                fix       has Kubernetes keep it so; the Gateway has to speak HTTP on port
+                          443 as well then
+                          kubectl annotate service istio-ingressgateway -n istio-system \
+                            --overwrite service.beta.kubernetes.io/aws-load-balancer-ssl-cert=arn:aws:acm:us-west-2:111122223333:certificate/shown service.beta.kubernetes.io/aws-load-balancer-ssl-ports=443 service.beta.kubernetes.io/aws-load-balancer-backend-protocol=http
+              kubectl kfcheck explain aws-elb-listener
+
+            FAIL     aws-elb-listener
+                     Somebody ends TLS behind the classic load balancer's port 443
+        "#]].assert_eq(&deployment.report(&ElbListener).await);
+    }
+
+    #[tokio::test]
+    async fn https_without_certificate_is_none() {
+        let listener = [("Protocol", "HTTPS"), ("InstanceProtocol", "HTTP")];
+        let deployment = with(&http(), &listener);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-elb-listener
+              load balancer aclassic has no certificate for port 443
+                made for  Service istio-system/istio-ingressgateway
+                listener  HTTPS:443 to HTTP:31390
+                fix       lists the certificates; annotate the Service with the host's as
+                          service.beta.kubernetes.io/aws-load-balancer-ssl-cert, and
+                          ssl-ports 443, or have the Gateway end TLS
+                          aws acm list-certificates --region us-west-2
+              kubectl kfcheck explain aws-elb-listener
+
+            FAIL     aws-elb-listener
+                     Somebody ends TLS behind the classic load balancer's port 443
+        "#]]
+        .assert_eq(&deployment.report(&ElbListener).await);
+    }
+
+    #[tokio::test]
+    async fn plain_http_to_a_gateway_that_waits_for_tls_is_reset() {
+        let listener = [
+            ("Protocol", "HTTPS"),
+            ("InstanceProtocol", "HTTP"),
+            ("SSLCertificateId", CERTIFICATE),
+        ];
+        let deployment = with(&https(), &listener);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-elb-listener
+              load balancer aclassic speaks plain HTTP to the nodes for port 443, and the
+                Gateway behind it waits for TLS
+                made for  Service istio-system/istio-ingressgateway
+                listener  HTTPS:443 to HTTP:31390
+                Gateways listen
+                          HTTPS on Service port 443 https
+                fix       speaks TLS to the Gateway
+                          kubectl annotate service istio-ingressgateway -n istio-system \
+                            --overwrite service.beta.kubernetes.io/aws-load-balancer-backend-protocol=https
+              kubectl kfcheck explain aws-elb-listener
+
+            FAIL     aws-elb-listener
+                     Somebody ends TLS behind the classic load balancer's port 443
+        "#]].assert_eq(&deployment.report(&ElbListener).await);
+    }
+
+    #[tokio::test]
+    async fn plain_requests_that_are_answered_are_a_warning() {
+        let servers = json!([http()[0], https()[0]]);
+        let mut deployment = with(&servers, &[]);
+        let probes = deployment.file("probes/http").as_array_mut().unwrap();
+        probes[1] = json!({ "url": "http://kf.example.com/", "status": 200 });
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  aws-elb-listener
+              load balancer aclassic lets requests in on port 80 that are not encrypted
+                answers   http://kf.example.com/: 200
+                fix       shows the Gateways; one that sends requests on has
+                          tls.httpsRedirect: true at its server for port 80
+                          kubectl get gateways.networking.istio.io -A -o yaml
+
+            warn     aws-elb-listener
+                     Somebody ends TLS behind the classic load balancer's port 443
+        "#]]
+        .assert_eq(&deployment.report(&ElbListener).await);
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_ends_tls_is_fine() {
+        let deployment = with(&https(), &[]);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-elb-listener
+                     Somebody ends TLS behind the classic load balancer's port 443
+        "#]]
+        .assert_eq(&deployment.report(&ElbListener).await);
+    }
+
+    #[tokio::test]
+    async fn without_the_gateways_it_is_open() {
+        let mut deployment = Deployment::classic();
+        deployment.without("kubernetes/gateways.networking.istio.io");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              request path, aws-elb-listener
+                not collected: kubernetes/gateways.networking.istio.io.json
+                  kubectl get gateways.networking.istio.io -A -o yaml
+
+            unknown  aws-elb-listener
+                     Somebody ends TLS behind the classic load balancer's port 443
+                     (not collected: kubernetes/gateways.networking.istio.io.json; `kubectl
+                     get gateways.networking.istio.io -A -o yaml` prints it (asking for
+                     kube.gateways.networking.istio.io {}))
+        "#]]
+        .assert_eq(&deployment.report(&ElbListener).await);
+    }
+
+    #[tokio::test]
+    async fn an_ingress_has_none() {
+        let deployment = Deployment::healthy();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     aws-elb-listener
+                     Somebody ends TLS behind the classic load balancer's port 443
+                     (no classic load balancer is at the entrance)
+        "#]]
+        .assert_eq(&deployment.report(&ElbListener).await);
     }
 }

@@ -4,9 +4,9 @@ use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait
 use serde_json::Value;
 
 use crate::{
-    FrontTargetGroup, FrontTargetGroups, Instances, NetworkInterfaces, OurVpc, Scope, SecurityGroup,
-    TargetHealthDescription, TargetsHealth,
-    admission::{Network, Source, admits, ours},
+    FrontTargetGroup, FrontTargetGroups, Instances, NetworkInterfaces, OurVpc, Scope,
+    SecurityGroup, TargetHealthDescription, TargetsHealth,
+    admission::{Network, Source, admits, cluster_name, ours},
     targets::{machine_of, pods_of},
 };
 
@@ -58,7 +58,7 @@ async fn examine(
     let balancer = &used.balancer;
     let zones = balancer.availability_zones.iter().map(|zone| zone.subnet_id.as_str());
     let source = network.source(&balancer.security_groups, zones);
-    let cluster = cx.get(Scope).await?.cluster.clone();
+    let cluster = cluster_name(cx).await?;
     let mut shut: BTreeMap<&str, (&SecurityGroup, Vec<u16>)> = BTreeMap::new();
     let (mut seen, mut unseen) = (0, 0);
     for target in all {
@@ -83,7 +83,8 @@ async fn examine(
         }
     }
     if seen == 0 && unseen > 0 {
-        let says = format!("the security groups of the targets of {}", used.group.target_group_name);
+        let says =
+            format!("the security groups of the targets of {}", used.group.target_group_name);
         out.known::<()>(&used.group, Err(Fault::Unreachable(says + " are not known").into()));
         return Ok(());
     }
@@ -149,7 +150,7 @@ async fn groups_of(
         }
         _ => return None,
     };
-    let cluster = cx.get(Scope).await.ok()?.cluster.clone();
+    let cluster = cluster_name(cx).await.ok()?;
     let machines = cx.get(Instances { cluster }).await.ok()?;
     let machine = machines.instances().find(|instance| instance.instance_id == machine)?;
     Some(machine.security_groups.iter().map(|group| group.group_id.clone()).collect())
@@ -179,7 +180,8 @@ async fn report(
     let listed = listed.join(" and ");
     let whose = if used.group.target_type == "ip" { "pods" } else { "nodes" };
     let resource = Resource::from(group);
-    let message = format!("does not let load balancer {balancer} reach the {whose} on TCP {listed}");
+    let message =
+        format!("does not let load balancer {balancer} reach the {whose} on TCP {listed}");
     let finding = out.fail(&resource, message);
     if !source.groups.is_empty() {
         finding.evidence("load balancer's groups", source.groups.join(", "));
@@ -200,4 +202,179 @@ async fn report(
     }
     out.depends(&used.group, &resource);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::NodeSecurityGroup;
+    use crate::testing::{Deployment, TARGETS};
+
+    /// The target doesn't answer, and the nodes' group lets this in.
+    fn with(permissions: serde_json::Value) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        let groups = &mut deployment.file("aws/ec2/describe-security-groups")["SecurityGroups"];
+        groups[0]["IpPermissions"] = permissions;
+        let health = &mut deployment.file("aws/elbv2/describe-target-health")[TARGETS];
+        health["TargetHealthDescriptions"][0]["TargetHealth"] =
+            json!({ "State": "unhealthy", "Reason": "Target.Timeout" });
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_group_without_a_rule_for_the_load_balancer_is_mended() {
+        let deployment = with(json!([{ "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
+            "UserIdGroupPairs": [{ "GroupId": "sg-front" }] }]));
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-node-security-group
+              security group sg-nodes does not let load balancer k8s-front reach the nodes
+                on TCP 31380
+                load balancer's groups
+                          sg-front
+                target group
+                          k8s-gateway
+                fix       lets the load balancer in
+                          aws ec2 authorize-security-group-ingress --region us-west-2 \
+                            --group-id sg-nodes --protocol tcp --port 31380 \
+                            --source-group sg-front
+              kubectl kfcheck explain aws-node-security-group
+
+            FAIL     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn addresses_of_the_load_balancers_subnets_will_do() {
+        let mut deployment =
+            with(json!([{ "IpProtocol": "-1", "IpRanges": [{ "CidrIp": "10.0.0.0/16" }] }]));
+        let balancers = deployment.file("aws/elbv2/describe-load-balancers");
+        balancers["LoadBalancers"][0]["AvailabilityZones"] = json!([{ "SubnetId": "subnet-1" }]);
+        let subnets = deployment.file("aws/ec2/describe-subnets");
+        subnets["Subnets"][0]["CidrBlock"] = "10.0.1.0/24".into();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn a_pod_in_a_group_of_its_own_is_judged_by_that() {
+        let mut deployment = with(json!([{ "IpProtocol": "-1", "UserIdGroupPairs":
+            [{ "GroupId": "sg-front" }] }]));
+        let group = &mut deployment.file("aws/elbv2/describe-target-groups")["TargetGroups"][0];
+        group["TargetType"] = "ip".into();
+        group["Port"] = 8080.into();
+        let health = &mut deployment.file("aws/elbv2/describe-target-health")[TARGETS];
+        health["TargetHealthDescriptions"][0]["Target"] = json!({ "Id": "10.0.0.9", "Port": 8080 });
+        deployment.named("Pod", "gateway-0")["metadata"]["annotations"] =
+            json!({ "vpc.amazonaws.com/pod-eni": r#"[{"eniId":"eni-1"}]"# });
+        *deployment.file("aws/ec2/describe-network-interfaces") = json!({ "NetworkInterfaces": [
+            { "NetworkInterfaceId": "eni-1", "VpcId": "vpc-1", "Groups": [{ "GroupId": "sg-pods" }] }] });
+        let groups = deployment.file("aws/ec2/describe-security-groups");
+        groups["SecurityGroups"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "GroupId": "sg-pods", "VpcId": "vpc-1", "IpPermissions": [] }));
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-node-security-group
+              security group sg-pods does not let load balancer k8s-front reach the pods on
+                TCP 8080
+                load balancer's groups
+                          sg-front
+                target group
+                          k8s-gateway
+                fix       lets the load balancer in
+                          aws ec2 authorize-security-group-ingress --region us-west-2 \
+                            --group-id sg-pods --protocol tcp --port 8080 \
+                            --source-group sg-front
+              kubectl kfcheck explain aws-node-security-group
+
+            FAIL     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn what_is_healthy_is_reached() {
+        let mut deployment = with(json!([]));
+        let health = &mut deployment.file("aws/elbv2/describe-target-health")[TARGETS];
+        health["TargetHealthDescriptions"][0]["TargetHealth"] = json!({ "State": "healthy" });
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn without_the_machines_it_is_open() {
+        let mut deployment = with(json!([]));
+        deployment.without("aws/ec2/describe-instances");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              aws-node-security-group
+                unreachable: the security groups of the targets of k8s-gateway are not known
+
+            unknown  aws-node-security-group
+                     The security groups of the targets let the load balancer in
+                     (unreachable: the security groups of the targets of k8s-gateway are not
+                     known)
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn without_the_groups_it_is_open() {
+        let mut deployment = with(json!([]));
+        deployment.without("aws/ec2/describe-security-groups");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              aws-node-security-group
+                not collected: vpc-1 in aws/ec2/describe-security-groups.json
+                  aws ec2 describe-security-groups --filters Name=vpc-id,Values=vpc-1
+
+            unknown  aws-node-security-group
+                     The security groups of the targets let the load balancer in
+                     (not collected: vpc-1 in aws/ec2/describe-security-groups.json; `aws
+                     ec2 describe-security-groups --filters Name=vpc-id,Values=vpc-1` prints
+                     it (asking for aws.securityGroups {"vpc":"vpc-1"}))
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn a_classic_one_has_no_targets() {
+        let deployment = Deployment::classic();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+                     (no load balancer at the entrance has target groups)
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
 }

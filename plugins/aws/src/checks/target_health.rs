@@ -1,9 +1,9 @@
-use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
 use kfcheck_kube::Port;
 
 use crate::{
-    AlbIngresses, FrontTargetGroup, FrontTargetGroups, Scope, TargetHealth, TargetHealthDescription,
-    TargetsHealth, fronts::service_resource, targets::machines_of,
+    AlbIngresses, FrontTargetGroup, FrontTargetGroups, Scope, TargetHealth,
+    TargetHealthDescription, TargetsHealth, fronts::service_resource, targets::machines_of,
 };
 
 check! {
@@ -55,9 +55,10 @@ async fn examine(
             out.ok(&used.group);
             return;
         }
-        let finding = match used.is_vital() {
-            true => out.symptom(&used.group, "has no target to send requests to"),
-            false => out.warn(&used.group, "has no target to send requests to"),
+        let finding = if used.is_vital() {
+            out.symptom(&used.group, "has no target to send requests to")
+        } else {
+            out.warn(&used.group, "has no target to send requests to")
         };
         if let Some(service) = &used.service {
             finding.evidence("behind it", service_resource(service));
@@ -117,10 +118,10 @@ async fn examine_some(
 
 /// `Target.Timeout: Request timed out`.
 fn says(health: &TargetHealth) -> String {
-    match health.description.is_empty() {
-        true => health.reason.clone(),
-        false => format!("{}: {}", health.reason, &*health.description),
+    if health.description.is_empty() {
+        return health.reason.clone();
     }
+    format!("{}: {}", health.reason, &*health.description)
 }
 
 async fn report_all(
@@ -141,7 +142,8 @@ async fn report_all(
     let finding = match answer {
         _ if !used.is_vital() => out.warn(group, none),
         Some(code) if is_taken_amiss => {
-            let message = format!("has no healthy target: they answer {code}, which it doesn't take");
+            let message =
+                format!("has no healthy target: they answer {code}, which it doesn't take");
             out.fail(group, message).serving()
         }
         _ => out.symptom(group, none),
@@ -185,9 +187,8 @@ async fn show(cx: &Cx, used: &FrontTargetGroup) -> (&'static str, String) {
 async fn mend(cx: &Cx, used: &FrontTargetGroup, code: u16) -> (&'static str, String) {
     let ingresses = cx.get(AlbIngresses).await;
     let ours = ingresses.iter().flat_map(|all| all.iter()).find(|ingress| {
-        let leads = |name: &str| {
-            used.service.as_ref().is_some_and(|service| service.metadata.name == name)
-        };
+        let leads =
+            |name: &str| used.service.as_ref().is_some_and(|service| service.metadata.name == name);
         ingress.backends().any(|backend| leads(&backend.service))
     });
     let Some(ingress) = ours else { return show(cx, used).await };
@@ -221,5 +222,215 @@ async fn mend(cx: &Cx, used: &FrontTargetGroup, code: u16) -> (&'static str, Str
             "has the health check ask a path that answers 200; put yours there",
             format!("{annotate} {prefix}/healthcheck-path=/PATH"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::TargetHealthy;
+    use crate::testing::{Deployment, TARGETS};
+
+    /// The targets are so.
+    fn with(health: &[(&str, &str, &str)]) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        let targets = health.iter().enumerate().map(|(at, (state, reason, description))| {
+            json!({ "Target": { "Id": format!("i-{}", at + 1), "Port": 31380 },
+                "TargetHealth": { "State": state, "Reason": reason, "Description": description } })
+        });
+        let targets: Vec<_> = targets.collect();
+        *deployment.file("aws/elbv2/describe-target-health") =
+            json!({ TARGETS: { "TargetHealthDescriptions": targets } });
+        deployment
+    }
+
+    const TIMEOUT: (&str, &str, &str) = ("unhealthy", "Target.Timeout", "Request timed out");
+    const HEALTHY: (&str, &str, &str) = ("healthy", "", "");
+
+    fn mismatch(says: &str) -> Deployment {
+        with(&[("unhealthy", "Target.ResponseCodeMismatch", says)])
+    }
+
+    #[tokio::test]
+    async fn a_redirect_that_is_not_taken_is_the_health_checks_fault() {
+        let deployment = mismatch("Health checks failed with these codes: [302]");
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-target-health
+              target group k8s-gateway has no healthy target: they answer 302, which it
+                doesn't take
+                reason    Target.ResponseCodeMismatch: Health checks failed with these
+                          codes: [302]
+                it asks   HTTP port traffic-port, path /
+                and takes 200-399
+                behind it Service istio-system/istio-ingressgateway
+                fix       takes redirects, which are its answer without sign-in
+                          kubectl annotate ingress front -n istio-system \
+                            --overwrite alb.ingress.kubernetes.io/success-codes=200-399
+              kubectl kfcheck explain aws-target-health
+
+            FAIL     aws-target-health
+                     The targets of the load balancer are healthy
+        "#]]
+        .assert_eq(&deployment.report(&TargetHealthy).await);
+    }
+
+    #[tokio::test]
+    async fn another_answer_is_asked_for_elsewhere() {
+        let mut deployment = mismatch("Health checks failed with these codes: [404]");
+        deployment.object("Service")["spec"]["ports"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "name": "status-port", "port": 15021, "nodePort": 31021 }));
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-target-health
+              target group k8s-gateway has no healthy target: they answer 404, which it
+                doesn't take
+                reason    Target.ResponseCodeMismatch: Health checks failed with these
+                          codes: [404]
+                it asks   HTTP port traffic-port, path /
+                and takes 200-399
+                behind it Service istio-system/istio-ingressgateway
+                fix       asks Istio's gateway how it goes
+                          kubectl annotate ingress front -n istio-system \
+                            --overwrite alb.ingress.kubernetes.io/healthcheck-port=31021 alb.ingress.kubernetes.io/healthcheck-path=/healthz/ready
+              kubectl kfcheck explain aws-target-health
+
+            FAIL     aws-target-health
+                     The targets of the load balancer are healthy
+        "#]].assert_eq(&deployment.report(&TargetHealthy).await);
+    }
+
+    #[tokio::test]
+    async fn what_fails_or_does_not_answer_is_a_symptom() {
+        let deployment = with(&[TIMEOUT]);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-target-health
+              target group k8s-gateway has no healthy target (0 of 1)
+                reason    Target.Timeout: Request timed out
+                it asks   HTTP port traffic-port, path /
+                and takes 200-399
+                behind it Service istio-system/istio-ingressgateway
+                fix       asks again
+                          aws elbv2 describe-target-health --region us-west-2 \
+                            --target-group-arn arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/k8s-gateway/73e2d6bc24d8a067
+              kubectl kfcheck explain aws-target-health
+
+            FAIL     aws-target-health
+                     The targets of the load balancer are healthy
+        "#]].assert_eq(&deployment.report(&TargetHealthy).await);
+    }
+
+    #[tokio::test]
+    async fn nodes_without_a_pod_need_not_be_healthy() {
+        let deployment = with(&[HEALTHY, TIMEOUT]);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-target-health
+                     The targets of the load balancer are healthy
+        "#]]
+        .assert_eq(&deployment.report(&TargetHealthy).await);
+    }
+
+    #[tokio::test]
+    async fn a_node_with_a_pod_should_be_healthy() {
+        let deployment = with(&[TIMEOUT, HEALTHY]);
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  aws-target-health
+              target group k8s-gateway has 1 of 2 targets that are not healthy
+                reason    Target.Timeout: Request timed out
+                fix       asks again
+                          aws elbv2 describe-target-health --region us-west-2 \
+                            --target-group-arn arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/k8s-gateway/73e2d6bc24d8a067
+
+            warn     aws-target-health
+                     The targets of the load balancer are healthy
+        "#]].assert_eq(&deployment.report(&TargetHealthy).await);
+    }
+
+    #[tokio::test]
+    async fn without_targets_nobody_answers() {
+        let deployment = with(&[]);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-target-health
+              target group k8s-gateway has no target to send requests to
+                behind it Service istio-system/istio-ingressgateway
+                fix       asks again
+                          aws elbv2 describe-target-health --region us-west-2 \
+                            --target-group-arn arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/k8s-gateway/73e2d6bc24d8a067
+              kubectl kfcheck explain aws-target-health
+
+            FAIL     aws-target-health
+                     The targets of the load balancer are healthy
+        "#]].assert_eq(&deployment.report(&TargetHealthy).await);
+    }
+
+    #[tokio::test]
+    async fn without_their_health_it_is_open() {
+        let mut deployment = Deployment::healthy();
+        deployment.without("aws/elbv2/describe-target-health");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              aws-target-health
+                not collected:
+                  arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/k8s-gateway/73e2d6bc24d8a067
+                  in aws/elbv2/describe-target-health.json
+                  aws elbv2 describe-target-health \
+                    --target-group-arn arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/k8s-gateway/73e2d6bc24d8a067
+
+            unknown  aws-target-health
+                     The targets of the load balancer are healthy
+                     (not collected:
+                     arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/k8s-gateway/73e2d6bc24d8a067
+                     in aws/elbv2/describe-target-health.json; `aws elbv2
+                     describe-target-health --target-group-arn
+                     arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/k8s-gateway/73e2d6bc24d8a067`
+                     prints it (asking for aws.targetHealth
+                     {"target_group":"arn:aws:elasticloadbalancing:us-west-2:111122223333:targetgroup/k8s-gateway/73e2d6bc24d8a067"}))
+        "#]].assert_eq(&deployment.report(&TargetHealthy).await);
+    }
+
+    #[tokio::test]
+    async fn healthy_ones_are_fine() {
+        let deployment = Deployment::healthy();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-target-health
+                     The targets of the load balancer are healthy
+        "#]]
+        .assert_eq(&deployment.report(&TargetHealthy).await);
+    }
+
+    #[tokio::test]
+    async fn a_classic_one_has_none() {
+        let deployment = Deployment::classic();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     aws-target-health
+                     The targets of the load balancer are healthy
+                     (no load balancer at the entrance has target groups)
+        "#]]
+        .assert_eq(&deployment.report(&TargetHealthy).await);
     }
 }
