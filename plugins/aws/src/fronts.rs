@@ -139,6 +139,12 @@ impl Fact for FrontClassics {
     }
 }
 
+/// Whether classic load balancers are beside the way in, which is an Ingress's: what is wrong with
+/// them takes nobody down.
+pub(crate) async fn are_classics_beside(cx: &Cx) -> Result<bool, FactError> {
+    Ok(!cx.get(AlbIngresses).await?.is_empty())
+}
+
 /// Whose load balancer is looked for.
 struct Wanted {
     entrance: Resource,

@@ -1,7 +1,9 @@
 //! The Amazon Web Services side of the request path.
 
+mod admission;
 mod checks;
 mod client;
+mod complaints;
 mod controller;
 mod facts;
 mod fronts;
@@ -11,6 +13,7 @@ mod node_roles;
 mod path;
 mod sign_in;
 mod stacks;
+mod targets;
 #[cfg(test)]
 mod testing;
 
@@ -29,6 +32,7 @@ pub use stacks::{
     Conflict, Failed, Operation, OurStacks, Shortage, conflict, foreign_inline, is_in_use,
     is_of_eksctl, shortage,
 };
+pub use targets::{FrontTargetGroup, FrontTargetGroups};
 
 /// The checks of this crate, in report order.
 pub static CHECKS: &[&dyn Check] = &[
@@ -41,6 +45,18 @@ pub static CHECKS: &[&dyn Check] = &[
     &checks::stack_failed::StackFailed,
     &checks::stack_orphaned::StackOrphaned,
     &checks::imds_hop_limit::ImdsHopLimit,
+    &checks::alb_controller::AlbControllerWorks,
+    &checks::alb_missing::AlbMissing,
+    &checks::alb_listener::AlbListener,
+    &checks::alb_auth::AlbAuth,
+    &checks::target_health::TargetHealthy,
+    &checks::elb_classic::ElbClassic,
+    &checks::elb_listener::ElbListener,
+    &checks::elb_node_port::ElbNodePort,
+    &checks::elb_instances::ElbInstances,
+    &checks::certificate::CertificateGood,
+    &checks::node_security_group::NodeSecurityGroup,
+    &checks::certificate_key_type::CertificateKeyType,
 ];
 
 /// The stretches of the request path that this crate knows.
@@ -68,6 +84,7 @@ pub static FACTS: &[FactMeta] = &[
     FactMeta::of::<Objects<AuthorizationPolicy>>(),
     FactMeta::of::<Objects<EnvoyFilter>>(),
     FactMeta::of::<RecordSets>(),
+    FactMeta::of::<RegionCertificates>(),
     FactMeta::of::<RoleInstanceProfiles>(),
     FactMeta::of::<RolePolicies>(),
     FactMeta::of::<RolePolicyNames>(),

@@ -8,7 +8,7 @@ use kfcheck_kube::{Deployment, FrontServices, Pod, Service, host_resource, withi
 use crate::{
     AlbIngresses, CognitoSignIns, Doors, FrontClassics, FrontLoadBalancers, Hosts, Scope, Stacks,
     TargetGroups,
-    controller::{NAMESPACES, is_controller},
+    controller::{NAMESPACES, deployments},
     facts::{certificate_resource, cluster_resource, resource},
     fronts::service_resource,
     hosts::shown_certificates,
@@ -117,14 +117,9 @@ impl Stretch for Controller {
             cx.begin(within::<Deployment>(namespace));
             cx.begin(within::<Pod>(namespace));
         }
-        for namespace in NAMESPACES {
-            // Only one of them has it.
-            let deployments = cx.get(within::<Deployment>(namespace)).await;
-            let all = deployments.iter().flat_map(|all| all.iter());
-            for deployment in all.filter(|deployment| is_controller(deployment)) {
-                for ingress in ingresses.iter() {
-                    path.built_from(&**ingress, &**deployment);
-                }
+        for deployment in deployments(cx).await? {
+            for ingress in ingresses.iter() {
+                path.built_from(&**ingress, &*deployment);
             }
         }
         Ok(())

@@ -127,6 +127,11 @@ fn is_same(a: &AuthenticateCognito, b: &AuthenticateCognito) -> bool {
         && a.user_pool_domain == b.user_pool_domain
 }
 
+/// Whether an Ingress asks the load balancer to sign users in.
+pub(crate) fn asks_for_sign_in(ingress: &Ingress) -> bool {
+    annotation(ingress, "auth-type").is_some_and(|kind| kind == "cognito" || kind == "oidc")
+}
+
 /// The sign-in with Cognito that an Ingress asks for. People write the keys in any case, and the
 /// controllers take it.
 pub(crate) fn asked_for(ingress: &Ingress) -> Option<AuthenticateCognito> {

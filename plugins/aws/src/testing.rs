@@ -25,6 +25,8 @@ pub(crate) struct Deployment {
     pub(crate) objects: Vec<Value>,
     /// The other files of the bundle.
     pub(crate) files: Vec<(String, Value)>,
+    /// Logs, by `NAMESPACE/POD/CONTAINER`.
+    pub(crate) logs: Vec<(String, String)>,
 }
 
 impl Deployment {
@@ -276,7 +278,7 @@ impl Deployment {
             ),
         ];
         let files = files.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { objects, files }
+        Self { objects, files, logs: Vec::new() }
     }
 
     /// The same with Service `istio-ingressgateway` behind classic load balancer `aclassic` instead:
@@ -363,6 +365,9 @@ impl Deployment {
             // A log, by its whole name.
             Some(text) => bundle.with_text(name, text),
             None => bundle.with(&format!("{name}.json"), value.clone()),
+        });
+        let bundle = self.logs.iter().fold(bundle, |bundle, (container, lines)| {
+            bundle.with_text(&format!("kubernetes/logs/{container}.log"), lines)
         });
         let path = [kfcheck_kube::PATH, crate::PATH].concat();
         let world = World::replay(bundle).path(&path);

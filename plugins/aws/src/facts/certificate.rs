@@ -75,6 +75,28 @@ fact! {
     }
 }
 
+/// How many certificates that aren't listed by default are looked at.
+const LOOKED_AT: usize = 50;
+
+fact! {
+    /// The certificates of the region that ACM lists only to who asks for their kind of key.
+    RegionCertificates, "certificates", "acm:ListCertificates" => Vec<Certificate>,
+    Place::listed("aws/acm/describe-certificate", "Certificates", [],
+        "aws acm describe-certificate --certificate-arn ARN"),
+    |cx, aws| {
+        let client = Client::new(aws.config(cx).await);
+        let kinds = types::KeyAlgorithm::values().iter().map(|kind| types::KeyAlgorithm::from(*kind));
+        let kinds = kinds.filter(|kind| ![types::KeyAlgorithm::Rsa1024, types::KeyAlgorithm::Rsa2048].contains(kind));
+        let kinds = types::Filters::builder().set_key_types(Some(kinds.collect())).build();
+        let call = client.list_certificates().includes(kinds).into_paginator().items().send();
+        let pages = call.collect::<Result<Vec<_>, _>>();
+        let listed = asked(cx, "acm list-certificates".to_owned(), Self::NEEDS[0], pages).await?;
+        let arns = listed.into_iter().filter_map(|summary| summary.certificate_arn).take(LOOKED_AT);
+        let all = futures::future::try_join_all(arns.map(|arn| cx.get(Certificates { arn }))).await?;
+        Ok(all.iter().flat_map(|found| found.iter().cloned()).collect())
+    }
+}
+
 impl Named for Certificate {
     fn resource(&self) -> Resource {
         certificate_resource(&self.certificate_arn)

@@ -22,6 +22,17 @@ shape! {
         health: Option<ClusterHealth>,
         identity: Option<Identity>,
         resources_vpc_config: Option<VpcConfig>,
+        kubernetes_network_config: Option<KubernetesNetworkConfig>,
+    }
+
+    /// What EKS itself does about the network.
+    pub struct KubernetesNetworkConfig of types::KubernetesNetworkConfigResponse in "camelCase" {
+        elastic_load_balancing: Option<ElasticLoadBalancing>,
+    }
+
+    /// Whether EKS itself makes load balancers.
+    pub struct ElasticLoadBalancing of types::ElasticLoadBalancing in "camelCase" {
+        enabled: bool,
     }
 
     /// What is wrong with a cluster.

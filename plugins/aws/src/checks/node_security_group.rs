@@ -1,0 +1,380 @@
+use std::collections::BTreeMap;
+
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
+use serde_json::Value;
+
+use crate::{
+    FrontTargetGroup, FrontTargetGroups, Instances, NetworkInterfaces, OurVpc, Scope,
+    SecurityGroup, TargetHealthDescription, TargetsHealth,
+    admission::{Network, Source, admits, cluster_name, ours},
+    targets::{machine_of, pods_of},
+};
+
+check! {
+    /// ## What it checks
+    /// That the security groups of the nodes, or of the pods where requests go to these directly, let
+    /// the load balancer in on the port that it sends requests to and on the one that its health
+    /// check asks.
+    ///
+    /// ## Why it matters
+    /// What a security group doesn't let in is dropped without an answer: targets time out, and the
+    /// load balancer answers 504 or 503.
+    ///
+    /// ## How to fix it
+    /// Run the command shown. The controller adds such rules by itself, but only to a group that is
+    /// tagged for the cluster, and not where `alb.ingress.kubernetes.io/security-groups` names groups
+    /// without `manage-backend-security-group-rules`.
+    pub(crate) struct NodeSecurityGroup;
+    id: "aws-node-security-group",
+    title: "The security groups of the targets let the load balancer in",
+}
+
+#[async_trait]
+impl Check for NodeSecurityGroup {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let groups = cx.get(FrontTargetGroups).await?;
+        if groups.is_empty() {
+            out.skip("no load balancer at the entrance has target groups");
+            return Ok(());
+        }
+        let network = Network::of(cx).await?;
+        for used in groups.iter() {
+            let target_group = used.group.target_group_arn.clone();
+            let health = cx.get(TargetsHealth { target_group }).await;
+            let Some(health) = out.known(&used.group, health) else { continue };
+            examine(cx, &network, used, &health.target_health_descriptions, out).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn examine(
+    cx: &Cx,
+    network: &Network,
+    used: &FrontTargetGroup,
+    all: &[TargetHealthDescription],
+    out: &mut Findings,
+) -> Result<(), FactError> {
+    let balancer = &used.balancer;
+    let zones = balancer.availability_zones.iter().map(|zone| zone.subnet_id.as_str());
+    let source = network.source(&balancer.security_groups, zones);
+    let cluster = cluster_name(cx).await?;
+    let mut shut: BTreeMap<&str, (&SecurityGroup, Vec<u16>)> = BTreeMap::new();
+    let (mut seen, mut unseen) = (0, 0);
+    for target in all {
+        let wanted = ports(used, target);
+        if wanted.is_empty() {
+            continue;
+        }
+        let id = target.target.as_ref().map_or("", |target| target.id.as_str());
+        let ids = groups_of(cx, used, id, is_healthy(target)).await;
+        let groups = network.groups(ids.iter().flatten().map(String::as_str));
+        let Some(groups) = groups else {
+            unseen += 1;
+            continue;
+        };
+        seen += 1;
+        let Some(group) = ours(&groups, &cluster) else { continue };
+        for port in wanted.into_iter().filter(|port| !admits(&groups, &source, *port)) {
+            let (_, ports) = shut.entry(&group.group_id).or_insert((group, Vec::new()));
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+    }
+    if seen == 0 && unseen > 0 {
+        let says =
+            format!("the security groups of the targets of {}", used.group.target_group_name);
+        out.known::<()>(&used.group, Err(Fault::Unreachable(says + " are not known").into()));
+        return Ok(());
+    }
+    if shut.is_empty() && unseen == 0 && !all.is_empty() {
+        out.ok(&used.group);
+    }
+    for (group, ports) in shut.into_values() {
+        report(cx, used, group, &source, &ports, out).await?;
+    }
+    Ok(())
+}
+
+fn is_healthy(target: &TargetHealthDescription) -> bool {
+    target.target_health.as_ref().is_some_and(|health| health.state == "healthy")
+}
+
+/// The ports that the load balancer connects to, without those that it is seen to reach.
+fn ports(used: &FrontTargetGroup, target: &TargetHealthDescription) -> Vec<u16> {
+    let number = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok());
+    let serving = number(target.target.as_ref().and_then(|target| target.port))
+        .or_else(|| number(used.group.port));
+    let asked = match used.group.health_check_port.as_str() {
+        "" | "traffic-port" => serving,
+        port => port.parse().ok(),
+    };
+    let health = target.target_health.as_ref();
+    let state = health.map_or("", |health| health.state.as_str());
+    if ["draining", "unused", ""].contains(&state) {
+        return Vec::new();
+    }
+    let answers = health.is_some_and(|health| health.reason == "Target.ResponseCodeMismatch");
+    let reached = (state == "healthy" || answers).then_some(asked).flatten();
+    // Without groups of its own, it is the clients' addresses that requests come from.
+    let serving = serving.filter(|_| !used.balancer.security_groups.is_empty());
+    let mut all: Vec<_> = [serving, asked].into_iter().flatten().collect();
+    all.retain(|port| Some(*port) != reached);
+    all.dedup();
+    all
+}
+
+/// The security groups that a target is in: a machine's, or those of the machine that a pod is on,
+/// or of the pod where it has its own.
+async fn groups_of(
+    cx: &Cx,
+    used: &FrontTargetGroup,
+    id: &str,
+    is_healthy: bool,
+) -> Option<Vec<String>> {
+    let machine = match used.group.target_type.as_str() {
+        "instance" => id.to_owned(),
+        "ip" => {
+            let service = used.service.as_ref()?;
+            let pods = pods_of(cx, service).await.ok()?;
+            let pod = pods.iter().find(|pod| pod.status.pod_ip.as_deref() == Some(id))?;
+            if let Some(own) = pod.metadata.annotation(&["vpc.amazonaws.com/pod-eni"]) {
+                return own_groups(cx, own).await;
+            }
+            // Nodes can be set up so that pods are in other groups than they; what works isn't wrong.
+            if is_healthy {
+                return None;
+            }
+            machine_of(cx, pod).await?
+        }
+        _ => return None,
+    };
+    let cluster = cluster_name(cx).await.ok()?;
+    let machines = cx.get(Instances { cluster }).await.ok()?;
+    let machine = machines.instances().find(|instance| instance.instance_id == machine)?;
+    Some(machine.security_groups.iter().map(|group| group.group_id.clone()).collect())
+}
+
+/// The groups of a pod's own address: `[{"eniId":"eni-1","privateIp":"10.0.0.9"}]`.
+async fn own_groups(cx: &Cx, annotation: &str) -> Option<Vec<String>> {
+    let said: Value = serde_json::from_str(annotation).ok()?;
+    let id = said.get(0)?.get("eniId")?.as_str()?;
+    let vpc = (*cx.get(OurVpc).await.ok()?).clone();
+    let all = cx.get(NetworkInterfaces { vpc }).await.ok()?;
+    let own = all.iter().find(|address| address.network_interface_id == id)?;
+    Some(own.groups.iter().map(|group| group.group_id.clone()).collect())
+}
+
+async fn report(
+    cx: &Cx,
+    used: &FrontTargetGroup,
+    group: &SecurityGroup,
+    source: &Source,
+    ports: &[u16],
+    out: &mut Findings,
+) -> Result<(), FactError> {
+    let region = cx.get(Scope).await?.region.clone();
+    let balancer = &used.balancer.load_balancer_name;
+    let listed: Vec<_> = ports.iter().map(u16::to_string).collect();
+    let listed = listed.join(" and ");
+    let whose = if used.group.target_type == "ip" { "pods" } else { "nodes" };
+    let resource = Resource::from(group);
+    let message =
+        format!("does not let load balancer {balancer} reach the {whose} on TCP {listed}");
+    let finding = out.fail(&resource, message);
+    if !source.groups.is_empty() {
+        finding.evidence("load balancer's groups", source.groups.join(", "));
+    }
+    finding.evidence("target group", &used.group.target_group_name);
+    for port in ports {
+        if let Some(flag) = source.flag() {
+            finding.fix(
+                Risk::Opens,
+                "lets the load balancer in",
+                format!(
+                    "aws ec2 authorize-security-group-ingress --region {region} \
+                     --group-id {} --protocol tcp --port {port} {flag}",
+                    group.group_id
+                ),
+            );
+        }
+    }
+    out.depends(&used.group, &resource);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::NodeSecurityGroup;
+    use crate::testing::{Deployment, TARGETS};
+
+    /// The target doesn't answer, and the nodes' group lets this in.
+    fn with(permissions: serde_json::Value) -> Deployment {
+        let mut deployment = Deployment::healthy();
+        let groups = &mut deployment.file("aws/ec2/describe-security-groups")["SecurityGroups"];
+        groups[0]["IpPermissions"] = permissions;
+        let health = &mut deployment.file("aws/elbv2/describe-target-health")[TARGETS];
+        health["TargetHealthDescriptions"][0]["TargetHealth"] =
+            json!({ "State": "unhealthy", "Reason": "Target.Timeout" });
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_group_without_a_rule_for_the_load_balancer_is_mended() {
+        let deployment = with(json!([{ "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
+            "UserIdGroupPairs": [{ "GroupId": "sg-front" }] }]));
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-node-security-group
+              security group sg-nodes does not let load balancer k8s-front reach the nodes
+                on TCP 31380
+                load balancer's groups
+                          sg-front
+                target group
+                          k8s-gateway
+                fix       lets the load balancer in
+                          aws ec2 authorize-security-group-ingress --region us-west-2 \
+                            --group-id sg-nodes --protocol tcp --port 31380 \
+                            --source-group sg-front
+              kubectl kfcheck explain aws-node-security-group
+
+            FAIL     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn addresses_of_the_load_balancers_subnets_will_do() {
+        let mut deployment =
+            with(json!([{ "IpProtocol": "-1", "IpRanges": [{ "CidrIp": "10.0.0.0/16" }] }]));
+        let balancers = deployment.file("aws/elbv2/describe-load-balancers");
+        balancers["LoadBalancers"][0]["AvailabilityZones"] = json!([{ "SubnetId": "subnet-1" }]);
+        let subnets = deployment.file("aws/ec2/describe-subnets");
+        subnets["Subnets"][0]["CidrBlock"] = "10.0.1.0/24".into();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn a_pod_in_a_group_of_its_own_is_judged_by_that() {
+        let mut deployment = with(json!([{ "IpProtocol": "-1", "UserIdGroupPairs":
+            [{ "GroupId": "sg-front" }] }]));
+        let group = &mut deployment.file("aws/elbv2/describe-target-groups")["TargetGroups"][0];
+        group["TargetType"] = "ip".into();
+        group["Port"] = 8080.into();
+        let health = &mut deployment.file("aws/elbv2/describe-target-health")[TARGETS];
+        health["TargetHealthDescriptions"][0]["Target"] = json!({ "Id": "10.0.0.9", "Port": 8080 });
+        deployment.named("Pod", "gateway-0")["metadata"]["annotations"] =
+            json!({ "vpc.amazonaws.com/pod-eni": r#"[{"eniId":"eni-1"}]"# });
+        *deployment.file("aws/ec2/describe-network-interfaces") = json!({ "NetworkInterfaces": [
+            { "NetworkInterfaceId": "eni-1", "VpcId": "vpc-1", "Groups": [{ "GroupId": "sg-pods" }] }] });
+        let groups = deployment.file("aws/ec2/describe-security-groups");
+        groups["SecurityGroups"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "GroupId": "sg-pods", "VpcId": "vpc-1", "IpPermissions": [] }));
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-node-security-group
+              security group sg-pods does not let load balancer k8s-front reach the pods on
+                TCP 8080
+                load balancer's groups
+                          sg-front
+                target group
+                          k8s-gateway
+                fix       lets the load balancer in
+                          aws ec2 authorize-security-group-ingress --region us-west-2 \
+                            --group-id sg-pods --protocol tcp --port 8080 \
+                            --source-group sg-front
+              kubectl kfcheck explain aws-node-security-group
+
+            FAIL     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn what_is_healthy_is_reached() {
+        let mut deployment = with(json!([]));
+        let health = &mut deployment.file("aws/elbv2/describe-target-health")[TARGETS];
+        health["TargetHealthDescriptions"][0]["TargetHealth"] = json!({ "State": "healthy" });
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
+
+            pass     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn without_the_machines_it_is_open() {
+        let mut deployment = with(json!([]));
+        deployment.without("aws/ec2/describe-instances");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              aws-node-security-group
+                unreachable: the security groups of the targets of k8s-gateway are not known
+
+            unknown  aws-node-security-group
+                     The security groups of the targets let the load balancer in
+                     (unreachable: the security groups of the targets of k8s-gateway are not
+                     known)
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn without_the_groups_it_is_open() {
+        let mut deployment = with(json!([]));
+        deployment.without("aws/ec2/describe-security-groups");
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              aws-node-security-group
+                not collected: vpc-1 in aws/ec2/describe-security-groups.json
+                  aws ec2 describe-security-groups --filters Name=vpc-id,Values=vpc-1
+
+            unknown  aws-node-security-group
+                     The security groups of the targets let the load balancer in
+                     (not collected: vpc-1 in aws/ec2/describe-security-groups.json; `aws
+                     ec2 describe-security-groups --filters Name=vpc-id,Values=vpc-1` prints
+                     it (asking for aws.securityGroups {"vpc":"vpc-1"}))
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn a_classic_one_has_no_targets() {
+        let deployment = Deployment::classic();
+        expect![[r#"
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            skip     aws-node-security-group
+                     The security groups of the targets let the load balancer in
+                     (no load balancer at the entrance has target groups)
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+}
