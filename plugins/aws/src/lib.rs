@@ -7,6 +7,7 @@ mod facts;
 mod fronts;
 mod hosts;
 mod path;
+mod redirect;
 mod sign_in;
 #[cfg(test)]
 mod testing;
@@ -22,7 +23,15 @@ pub use hosts::Hosts;
 pub use sign_in::{CognitoSignIns, Door, Doors};
 
 /// The checks of this crate, in report order.
-pub static CHECKS: &[&dyn Check] = &[&checks::credentials::Credentials];
+pub static CHECKS: &[&dyn Check] = &[
+    &checks::credentials::Credentials,
+    &checks::cognito_user_pool::CognitoUserPool,
+    &checks::cognito_app_client::CognitoAppClient,
+    &checks::cognito_domain::CognitoDomain,
+    &checks::dns_record::DnsRecord,
+    &checks::endpoint::Endpoint,
+    &checks::cognito_email_verified::CognitoEmailVerified,
+];
 
 /// The stretches of the request path that this crate knows.
 pub static PATH: &[&dyn Stretch] =

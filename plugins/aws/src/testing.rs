@@ -342,7 +342,7 @@ impl Deployment {
         self.objects.push(object);
     }
 
-    /// A file by its name without extension.
+    /// A file by its name without extension; a log, which is text, by its name with it.
     pub(crate) fn file(&mut self, name: &str) -> &mut Value {
         if !self.files.iter().any(|(known, _)| known == name) {
             self.files.push((name.to_owned(), Value::Null));
@@ -359,8 +359,9 @@ impl Deployment {
     pub(crate) async fn report(&self, check: &'static dyn Check) -> String {
         let objects = json!({ "kind": "List", "items": self.objects });
         let bundle = Bundle::default().with("kubernetes/all.json", objects);
-        let bundle = self.files.iter().fold(bundle, |bundle, (name, value)| {
-            bundle.with(&format!("{name}.json"), value.clone())
+        let bundle = self.files.iter().fold(bundle, |bundle, (name, value)| match value {
+            Value::String(log) if name.ends_with(".log") => bundle.with_text(name, log),
+            value => bundle.with(&format!("{name}.json"), value.clone()),
         });
         let path = [kfcheck_kube::PATH, crate::PATH].concat();
         let world = World::replay(bundle).path(&path);
