@@ -52,7 +52,7 @@ impl Check for CognitoAppClient {
             };
             let hosts = cx.get(Hosts).await;
             let Some(hosts) = out.known(&subject, hosts) else { continue };
-            judge(&subject, client, sign_in, &hosts, out);
+            judge(&subject, client, sign_in, &hosts, sign_ins.len() > 1, out);
         }
         Ok(())
     }
@@ -79,6 +79,7 @@ fn judge(
     client: &UserPoolClient,
     sign_in: &AuthenticateCognito,
     hosts: &[String],
+    several: bool,
     out: &mut Findings,
 ) {
     let mut wrong = Wrong::default();
@@ -124,11 +125,12 @@ fn judge(
         wrong.messages.push("has no secret, which load balancers need".to_owned());
     }
     if wrong.messages.is_empty() {
-        if missing.is_empty() {
+        // With several applications, each may be for one of the names.
+        if missing.is_empty() || several {
             out.ok(subject);
         } else {
             // Others of its names may do no more than lead to the one that it is for.
-            out.warn(subject, format!("signs nobody in who comes by {}", missing.join(" or ")))
+            out.warn(subject, format!("does not let users come back to {}", missing.join(" or ")))
                 .evidence("callback URLs", or_none(&client.callback_urls))
                 .fix(
                     Risk::None,
@@ -325,6 +327,15 @@ mod tests {
                      The application of the user pool fits the load balancer
         "#]]
         .assert_eq(&with(others).await);
+    }
+
+    #[tokio::test]
+    async fn one_of_several_names_may_lead_to_the_other() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Ingress")["spec"]["rules"] =
+            json!([{ "host": "kf.example.com" }, { "host": "www.example.com" }]);
+        let says = deployment.report(&CognitoAppClient).await;
+        assert!(says.contains("WARNING") && says.contains("https://www.example.com/"), "{says}");
     }
 
     #[tokio::test]

@@ -71,16 +71,25 @@ impl Seen {
         let entrances = entrances
             .iter()
             .flat_map(|entrance| entrance.addresses().into_iter().map(lean).collect::<Vec<_>>());
-        let fronts = cx.get(FrontLoadBalancers).await?;
-        let classics = cx.get(FrontClassics).await?;
-        let fronts = fronts.iter().map(|front| {
+        let entrances: BTreeSet<_> = entrances.collect();
+        let fronts = cx.get(FrontLoadBalancers).await;
+        let classics = cx.get(FrontClassics).await;
+        // What the cluster says of its load balancers will do, if it says anything.
+        if let (true, Some(error)) =
+            (entrances.is_empty(), fronts.as_ref().err().or(classics.as_ref().err()))
+        {
+            return Err(error.clone());
+        }
+        let fronts = fronts.iter().flat_map(|all| all.iter());
+        let classics = classics.iter().flat_map(|all| all.iter());
+        let fronts = fronts.map(|front| {
             (lean(&front.balancer.dns_name), front.balancer.canonical_hosted_zone_id.clone())
         });
-        let classics = classics.iter().map(|front| {
+        let classics = classics.map(|front| {
             (lean(&front.balancer.dns_name), front.balancer.canonical_hosted_zone_name_id.clone())
         });
         let balancers = fronts.chain(classics).collect();
-        Ok(Self { balancers, entrances: entrances.collect(), zones, recorded, answers })
+        Ok(Self { balancers, entrances, zones, recorded, answers })
     }
 
     fn is_ours(&self, name: &str) -> bool {
@@ -493,6 +502,17 @@ mod tests {
                      (unreachable: kf.example.com: SERVFAIL)
         "#]]
         .assert_eq(&deployment.report(&DnsRecord).await);
+    }
+
+    #[tokio::test]
+    async fn what_the_cluster_says_of_its_load_balancer_will_do() {
+        let mut deployment = Deployment::healthy();
+        deployment.without("aws/elbv2/describe-load-balancers");
+        let says = deployment.report(&DnsRecord).await;
+        assert!(says.contains("pass     aws-dns-record"), "{says}");
+        deployment.object("Ingress")["status"] = json!({});
+        let says = deployment.report(&DnsRecord).await;
+        assert!(says.contains("unknown  aws-dns-record"), "{says}");
     }
 
     #[tokio::test]

@@ -120,7 +120,9 @@ async fn judge_silence(cx: &Cx, host: &str, answer: &HttpAnswer) -> Judged {
     if is_undecided(&lower) {
         return unknown("could not be asked");
     }
-    let what = if ["tls", "handshake", "ssl"].iter().any(|word| lower.contains(word)) {
+    let what = if lower.starts_with("dns:") || lower.contains("no such host") {
+        "does not resolve"
+    } else if ["tls", "handshake", "ssl"].iter().any(|word| lower.contains(word)) {
         "does not complete a TLS handshake"
     } else if lower.contains("reset") {
         "breaks connections off"
