@@ -4,7 +4,7 @@ use kfcheck::{Check, Cx, FactError, Findings, Named, Resource, Risk, async_trait
 use kfcheck_probe::{DnsAnswer, DnsProbe};
 
 use crate::{
-    AuthenticateCognito, CognitoSignIns, UserPoolDomain, UserPoolDomains,
+    AuthenticateCognito, CognitoSignIns, UserPoolDomain, UserPoolDomains, UserPools,
     facts::{lean, region_in, resource},
     hosts::zone_of,
 };
@@ -62,7 +62,17 @@ async fn absent(cx: &Cx, subject: &Resource, sign_in: &AuthenticateCognito, out:
         finding.evidence("needs first", format!("an A record on {above}, of whatever value"));
     }
     let what = format!("--domain {domain} --user-pool-id {pool} --region {region}");
-    if domain.contains('.') {
+    let pools = cx.get(UserPools { id: pool.to_owned() }).await;
+    let has = pools.iter().flat_map(|pools| pools.iter());
+    let has = has.flat_map(|pool| [&pool.custom_domain, &pool.domain]);
+    let has: Vec<_> = has.filter(|has| !has.is_empty() && *has != domain).cloned().collect();
+    if !has.is_empty() {
+        // A pool has one domain of each kind, so that another can't simply be made.
+        finding.evidence("its pool has", has.join(", "));
+        let show =
+            format!("aws cognito-idp describe-user-pool --user-pool-id {pool} --region {region}");
+        finding.fix(Risk::None, "shows which domain the pool has", show);
+    } else if domain.contains('.') {
         finding.fix(
             Risk::None,
             "shows which certificates there are for it; with one of them it can be made",
@@ -304,6 +314,17 @@ mod tests {
                      The domain of the sign-in page is active and leads to Cognito
         "#]]
         .assert_eq(&deployment.report(&CognitoDomain).await);
+    }
+
+    #[tokio::test]
+    async fn the_pool_may_have_another_domain() {
+        let mut deployment = Deployment::healthy();
+        deployment.file("aws/cognito-idp/describe-user-pool-domain")["DomainDescriptions"] =
+            json!([]);
+        deployment.file("aws/cognito-idp/describe-user-pool")["UserPools"][0]["CustomDomain"] =
+            "login.example.com".into();
+        let says = deployment.report(&CognitoDomain).await;
+        assert!(says.contains("its pool has") && says.contains("login.example.com"), "{says}");
     }
 
     #[tokio::test]
