@@ -50,6 +50,12 @@ impl DnsAnswer {
         records.map(String::as_str).filter(|record| is_address(record)).collect()
     }
 
+    /// The names that the name asked for leads to.
+    pub fn aliases(all: &[Self]) -> impl Iterator<Item = &str> {
+        let records = all.iter().flat_map(|answer| answer.answers.iter().flatten());
+        records.map(String::as_str).filter(|record| !is_address(record) && record.contains('.'))
+    }
+
     /// Why there are no addresses, in the words of the resolver.
     pub fn errors(all: &[Self]) -> Vec<&str> {
         all.iter().filter_map(|answer| answer.error.as_deref()).collect()

@@ -2,8 +2,8 @@
 
 use futures::FutureExt;
 use kfcheck::{Cx, World};
-use kfcheck_aws::{Aws, AwsAccess, Location};
-use kfcheck_kube::Access;
+use kfcheck_aws::{AmazonCloud, Aws, AwsAccess, Location};
+use kfcheck_kube::{Access, CloudView};
 use kfcheck_report::Scope;
 
 use crate::{Provider, provider::CloudArgs};
@@ -43,7 +43,7 @@ pub(crate) fn provider() -> Provider {
         name: AwsArgs::NAME,
         checks: [kfcheck_kube::CHECKS, kfcheck_aws::CHECKS].concat(),
         path: [kfcheck_kube::PATH, kfcheck_aws::PATH].concat(),
-        prepare: |world| world,
+        prepare: |world| world.setting(CloudView(Some(&AmazonCloud))),
         scope: |cx| scope(cx.clone()).boxed(),
     }
 }

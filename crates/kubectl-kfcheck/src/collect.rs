@@ -14,7 +14,10 @@ use crate::{
 };
 
 /// Inspects, and writes down what was seen instead of what is wrong.
-pub(crate) async fn run<C: CloudArgs>(args: &Collect<C>, provider: &Provider) -> Result<u8, String> {
+pub(crate) async fn run<C: CloudArgs>(
+    args: &Collect<C>,
+    provider: &Provider,
+) -> Result<u8, String> {
     if args.script {
         let script = C::script(args);
         print(&script.ok_or_else(|| format!("there is no script that collects {}", C::NAME))?)?;

@@ -16,7 +16,10 @@ use crate::{
 pub(crate) const TOOL: Tool = Tool { name: "kubectl-kfcheck", version: env!("CARGO_PKG_VERSION") };
 
 /// Inspects, prints the report and gives the exit code.
-pub(crate) async fn run<C: CloudArgs>(args: &Inspect<C>, provider: &Provider) -> Result<u8, String> {
+pub(crate) async fn run<C: CloudArgs>(
+    args: &Inspect<C>,
+    provider: &Provider,
+) -> Result<u8, String> {
     let start = Instant::now();
     let checks = select(&provider.checks, &args.check, &args.skip)?;
     let runner = Runner { timeout: args.timeout, ..Runner::default() };

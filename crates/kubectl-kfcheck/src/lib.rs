@@ -29,12 +29,12 @@ use std::{
 
 use clap::Parser;
 
-pub use args::{Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Later};
-pub use live::LiveArgs;
 #[cfg(feature = "aws")]
 pub use amazon::AwsArgs;
+pub use args::{Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Later};
 #[cfg(feature = "gcp")]
 pub use google::GoogleArgs;
+pub use live::LiveArgs;
 pub use provider::{CloudArgs, Provider, providers};
 
 /// Nothing was inspected, because what was asked for makes no sense.

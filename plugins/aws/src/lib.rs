@@ -3,6 +3,7 @@
 mod admission;
 mod checks;
 mod client;
+mod cloud;
 mod complaints;
 mod controller;
 mod facts;
@@ -11,6 +12,7 @@ mod hosts;
 mod identity;
 mod node_roles;
 mod path;
+mod redirect;
 mod sign_in;
 mod stacks;
 mod targets;
@@ -21,6 +23,7 @@ use kfcheck::{Check, FactMeta, Stretch};
 use kfcheck_kube::Objects;
 
 pub use client::{Aws, AwsAccess};
+pub use cloud::AmazonCloud;
 pub use controller::{AlbController, AlbControllers};
 pub use facts::*;
 use facts::{lean, shape};
@@ -39,12 +42,6 @@ pub static CHECKS: &[&dyn Check] = &[
     &checks::credentials::Credentials,
     &checks::eks_cluster::EksCluster,
     &checks::availability_zone::AvailabilityZone,
-    &checks::elb_orphan::ElbOrphan,
-    &checks::authz_adaptor::AuthzAdaptor,
-    &checks::iam_node_role::IamNodeRole,
-    &checks::stack_failed::StackFailed,
-    &checks::stack_orphaned::StackOrphaned,
-    &checks::imds_hop_limit::ImdsHopLimit,
     &checks::alb_controller::AlbControllerWorks,
     &checks::alb_missing::AlbMissing,
     &checks::alb_listener::AlbListener,
@@ -54,8 +51,20 @@ pub static CHECKS: &[&dyn Check] = &[
     &checks::elb_listener::ElbListener,
     &checks::elb_node_port::ElbNodePort,
     &checks::elb_instances::ElbInstances,
+    &checks::elb_orphan::ElbOrphan,
     &checks::certificate::CertificateGood,
+    &checks::cognito_user_pool::CognitoUserPool,
+    &checks::cognito_app_client::CognitoAppClient,
+    &checks::cognito_domain::CognitoDomain,
+    &checks::dns_record::DnsRecord,
+    &checks::endpoint::Endpoint,
+    &checks::authz_adaptor::AuthzAdaptor,
+    &checks::iam_node_role::IamNodeRole,
+    &checks::stack_failed::StackFailed,
+    &checks::stack_orphaned::StackOrphaned,
     &checks::node_security_group::NodeSecurityGroup,
+    &checks::imds_hop_limit::ImdsHopLimit,
+    &checks::cognito_email_verified::CognitoEmailVerified,
     &checks::certificate_key_type::CertificateKeyType,
 ];
 
@@ -117,4 +126,7 @@ pub static DERIVED: &[&str] = &[
     "aws.hosts",
     "aws.ourCluster",
     "aws.ourVpc",
+    "aws.ourStacks",
+    "aws.nodeRoles",
+    "aws.frontTargetGroups",
 ];

@@ -132,6 +132,39 @@ pub(crate) fn asks_for_sign_in(ingress: &Ingress) -> bool {
     annotation(ingress, "auth-type").is_some_and(|kind| kind == "cognito" || kind == "oidc")
 }
 
+/// What is to sign users in before a request goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignInAsked {
+    /// Cognito, at the load balancer.
+    Cognito,
+    /// Another provider, at the load balancer.
+    Oidc,
+    /// Nothing of AWS's; the deployment itself may.
+    No,
+}
+
+/// What the load balancer, or who has it made, is told about sign-in.
+pub(crate) async fn sign_in_asked(cx: &Cx) -> Result<SignInAsked, FactError> {
+    let ingresses = cx.get(AlbIngresses).await?;
+    let asked = |kind| ingresses.iter().any(|i| annotation(i, "auth-type") == Some(kind));
+    if asked("cognito") {
+        return Ok(SignInAsked::Cognito);
+    }
+    if asked("oidc") {
+        return Ok(SignInAsked::Oidc);
+    }
+    let doors = cx.get(Doors).await?;
+    let does = |what: &str| {
+        let mut actions = doors.iter().flat_map(Door::ways).flatten();
+        actions.any(|action| action.r#type == what)
+    };
+    Ok(match (does("authenticate-cognito"), does("authenticate-oidc")) {
+        (true, _) => SignInAsked::Cognito,
+        (false, true) => SignInAsked::Oidc,
+        (false, false) => SignInAsked::No,
+    })
+}
+
 /// The sign-in with Cognito that an Ingress asks for. People write the keys in any case, and the
 /// controllers take it.
 pub(crate) fn asked_for(ingress: &Ingress) -> Option<AuthenticateCognito> {

@@ -1,6 +1,7 @@
 //! Small worlds for the tests of checks.
 
 use kfcheck::{Bundle, Check, Runner, World};
+use kfcheck_kube::CloudView;
 use kfcheck_report::{Style, text};
 use serde_json::{Value, json};
 
@@ -344,7 +345,7 @@ impl Deployment {
         self.objects.push(object);
     }
 
-    /// A file by its name without extension.
+    /// A file by its name without extension; a log, which is text, by its name with it.
     pub(crate) fn file(&mut self, name: &str) -> &mut Value {
         if !self.files.iter().any(|(known, _)| known == name) {
             self.files.push((name.to_owned(), Value::Null));
@@ -370,7 +371,7 @@ impl Deployment {
             bundle.with_text(&format!("kubernetes/logs/{container}.log"), lines)
         });
         let path = [kfcheck_kube::PATH, crate::PATH].concat();
-        let world = World::replay(bundle).path(&path);
+        let world = World::replay(bundle).path(&path).setting(CloudView(Some(&crate::AmazonCloud)));
         let report = Runner::default().run(&world, &[check]).await;
         text(&report, Style { verbose: true, colour: false })
     }

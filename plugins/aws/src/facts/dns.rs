@@ -108,10 +108,81 @@ impl RecordSet {
     }
 }
 
+/// How many names are followed from one to the next.
+const CHAIN: usize = 5;
+
+impl Records {
+    /// What answers a question for the addresses of a name: its own records, or those of the pattern
+    /// that it falls under (RFC 4592, section 3.3).
+    pub fn on(&self, host: &str) -> Vec<&RecordSet> {
+        let at = |name: &str| {
+            let sets = self.resource_record_sets.iter();
+            sets.filter(|set| set.host() == name).collect::<Vec<_>>()
+        };
+        let mut found = at(host);
+        let mut name = host;
+        while found.is_empty()
+            && let Some((_, above)) = name.split_once('.')
+        {
+            found = at(&format!("*.{above}"));
+            let inside = format!(".{above}");
+            let known = |set: &RecordSet| set.host() == above || set.host().ends_with(&inside);
+            if self.resource_record_sets.iter().any(known) {
+                break;
+            }
+            name = above;
+        }
+        found.retain(|set| ["A", "AAAA", "CNAME"].contains(&&*set.r#type));
+        found
+    }
+
+    /// The names and addresses that a name leads to in the end, as far as the zone says.
+    pub fn ends(&self, host: &str) -> Vec<String> {
+        let mut ends = Vec::new();
+        let mut names = vec![host.to_owned()];
+        for _ in 0..CHAIN {
+            let mut next = Vec::new();
+            for name in names {
+                let sets = self.on(&name);
+                if sets.is_empty() && name != host {
+                    ends.push(name);
+                }
+                for set in sets {
+                    let values = set.resource_records.iter().map(|record| record.value.clone());
+                    match set.leads_to() {
+                        Some(to) => next.push(to),
+                        None => ends.extend(values),
+                    }
+                }
+            }
+            names = next;
+        }
+        ends.sort();
+        ends.dedup();
+        ends
+    }
+
+    /// Whether other name servers than the zone's are asked for a name below it.
+    pub fn delegates(&self, zone: &HostedZone, host: &str) -> bool {
+        self.resource_record_sets.iter().any(|set| {
+            let name = set.host();
+            let is_below = host == name || host.ends_with(&format!(".{name}"));
+            set.r#type == "NS" && name != zone.domain().to_lowercase() && is_below
+        })
+    }
+}
+
 /// A name of a load balancer's, without what aliases add to it.
 pub(crate) fn lean(name: &str) -> String {
     let name = name.trim_end_matches('.').to_lowercase();
     name.strip_prefix("dualstack.").map(str::to_owned).unwrap_or(name)
+}
+
+/// The change that has a name lead to a name of AWS's, as the AWS CLI takes it.
+pub(crate) fn upsert_alias(name: &str, zone: &str, target: &str) -> serde_json::Value {
+    serde_json::json!({ "Changes": [{ "Action": "UPSERT", "ResourceRecordSet": {
+        "Name": name, "Type": "A", "AliasTarget": {
+            "HostedZoneId": zone, "DNSName": target, "EvaluateTargetHealth": false } } }] })
 }
 
 /// What a zone holds: all of it, or, where it is large, what it has on the names that matter.
