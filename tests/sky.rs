@@ -371,7 +371,13 @@ impl Sky {
             region: self.said("aws", "region"),
             cluster: self.said("aws", "cluster"),
             endpoint: Some(endpoint.to_owned()),
-            credentials: Some(SharedCredentialsProvider::new(Credentials::new("AKIDEXAMPLE", "not-a-secret", None, None, "tests"))),
+            credentials: Some(SharedCredentialsProvider::new(Credentials::new(
+                "AKIDEXAMPLE",
+                "not-a-secret",
+                None,
+                None,
+                "tests",
+            ))),
             ..AwsAccess::default()
         };
         let provider = provider("aws");
