@@ -87,6 +87,14 @@ fn keep(fields: Option<&mut Value>, which: impl Fn(&str) -> bool) {
     }
 }
 
+/// What is named as a cause: each check, and how what it says begins.
+fn causes(report: &str) -> Vec<(&str, &str)> {
+    let words = ["ROOT CAUSE  ", "BROKEN  "];
+    let cause =
+        |(line, next)| Some((words.iter().find_map(|word| str::strip_prefix(line, word))?, next));
+    report.lines().zip(report.lines().skip(1)).filter_map(cause).collect()
+}
+
 /// Lists in one order, as servers have their own.
 fn sort(value: &mut Value) {
     match value {
@@ -111,6 +119,12 @@ async fn every_scenario_reports_live_what_its_bundle_reports() {
         let replayed = replay_as(&provider, completed(Bundle::open(&bundle).unwrap()));
         let expected = text(&run_as(&provider, &replayed).await, VERBOSE);
         let report = text(&report, VERBOSE);
+        if !bundle.join("kubernetes").exists() {
+            // Where no cluster was looked at, a live world has one that says nothing.
+            let live = causes(&report);
+            assert!(causes(&expected).iter().all(|cause| live.contains(cause)), "{name}: {live:?}");
+            continue;
+        }
         assert_eq!(without_reasons(&report), without_reasons(&expected), "{name}");
         assert!(sky.unknown().is_empty(), "{name}: {:#?}", sky.unknown());
         // What is not seen has its reason in the bundle alone.

@@ -80,9 +80,16 @@ fn kinds() -> Vec<ObjectKind> {
 pub fn completed(bundle: Bundle) -> Bundle {
     let served = Served::of(&bundle);
     let (objects, mut manifest) = (served.objects(), served.manifest());
-    let bundle = match unasked(&served) {
-        Some(probes) => bundle.with("probes/http.json", probes),
-        None => bundle,
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [] });
+    let mut bundle = match (unasked(&served), sign_in_page(&served)) {
+        (Some(Value::Array(mut web)), Some((name, page))) => {
+            let mut names = served.json("probes/dns").unwrap_or_default();
+            names.as_array_mut().into_iter().for_each(|names| names.push(name.clone()));
+            web.push(page);
+            bundle.with("probes/http.json", web.into()).with("probes/dns.json", names)
+        }
+        (Some(probes), _) => bundle.with("probes/http.json", probes),
+        (None, _) => bundle,
     };
     let text = |object: &'_ Value, field: &str| object[field].as_str().unwrap_or("").to_owned();
     for kind in kinds() {
@@ -93,11 +100,37 @@ pub fn completed(bundle: Bundle) -> Bundle {
         let is_said = named || objects.iter().any(is);
         let failed = served.error(&place).or(served.error(&format!("kubernetes/{}", kind.plural)));
         if !is_said && failed.is_none() && silence(&served).is_none() {
+            if kind.groups[0].is_empty() {
+                // Every cluster has the kind, if none of it.
+                bundle = bundle.with(&format!("kubernetes/{resource}.json"), list.clone());
+                continue;
+            }
             manifest["errors"][place] =
                 json!({ "absent": format!("the cluster has no {resource}") });
         }
     }
+    let bundle = match undumped(&objects) {
+        fillers if fillers.is_empty() => bundle,
+        fillers => {
+            bundle.with("kubernetes/fillers.json", json!({ "kind": "List", "items": fillers }))
+        }
+    };
     bundle.with("bundle.yaml", manifest)
+}
+
+/// An object for each namespace that is known and that the bundle has nothing from: nobody looked
+/// there, and a live world has nothing there.
+fn undumped(objects: &[Value]) -> Vec<Value> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let namespaces = objects.iter().filter(|object| object["kind"] == "Namespace");
+    let names: BTreeSet<_> = namespaces.map(|object| text(&object["metadata"]["name"])).collect();
+    let dumped = objects.iter().filter(|object| object["kind"] != "Event");
+    let dumped: BTreeSet<_> = dumped.map(|o| text(&o["metadata"]["namespace"])).collect();
+    let filler = |name: &String| {
+        json!({ "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "namespace": name, "name": "kube-root-ca.crt" } })
+    };
+    names.difference(&dumped).map(filler).collect()
 }
 
 /// How long it was waited for an API server that said nothing at all, if it did.
@@ -124,6 +157,22 @@ fn unasked(served: &Served) -> Option<Value> {
     Some(web)
 }
 
+/// Cognito's answer to who is sent there, and its name, where nobody recorded that.
+fn sign_in_page(served: &Served) -> Option<(Value, Value)> {
+    let (names, web) = (served.json("probes/dns")?, served.json("probes/http")?);
+    let web = web.as_array()?;
+    let leads = web.iter().filter_map(|answer| answer["headers"]["location"].as_str());
+    let url = leads.into_iter().find(|url| url.contains("/oauth2/authorize?"))?;
+    let host = url::Url::parse(url).ok()?.host_str()?.to_owned();
+    let known = names.as_array()?.iter().any(|name| name["name"] == *host);
+    if known || web.iter().any(|answer| answer["url"] == url) {
+        return None;
+    }
+    let name = json!({ "name": host, "type": "A", "answers": ["13.224.1.2"] });
+    let login = format!("https://{host}/login?client_id=x");
+    Some((name, json!({ "url": url, "status": 302, "headers": { "location": login } })))
+}
+
 /// What a cluster has beside what the bundle holds.
 fn installed(kind: &ObjectKind) -> Kind {
     Kind {
@@ -147,7 +196,7 @@ fn documents() -> Arc<Documents> {
 }
 
 /// The models of AWS's services, which `scripts/setup --tests` fetches.
-pub fn models() -> Arc<Models> {
+fn models() -> Arc<Models> {
     static ALL: OnceLock<Arc<Models>> = OnceLock::new();
     let open = || {
         let opened = Models::open(&root().join("target/tools/aws-api"));
@@ -159,7 +208,8 @@ pub fn models() -> Arc<Models> {
 /// Leads every connection to this machine, but those that nothing takes.
 struct Dialer {
     through: Through,
-    closed: BTreeSet<IpAddr>,
+    closed: BTreeSet<SocketAddr>,
+    silent: BTreeSet<SocketAddr>,
     delay: Duration,
 }
 
@@ -167,7 +217,10 @@ struct Dialer {
 impl Dial for Dialer {
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
         tokio::time::sleep(self.delay).await;
-        if self.closed.contains(&address.ip()) {
+        if self.silent.contains(&address) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if self.closed.contains(&address) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         self.through.dial(address).await
@@ -258,7 +311,12 @@ impl Sky {
         let (tls, plain) = (self.outside.https_address(), self.outside.http_address());
         let outside = kfcheck_probe::Outside::new(Some(self.outside.dns_address()))
             .expect("a resolver")
-            .dialer(Dialer { through: Through { tls, plain }, closed: self.closed(), delay })
+            .dialer(Dialer {
+                through: Through { tls, plain },
+                closed: self.answering_with(|error| !error.contains("time")),
+                silent: self.answering_with(|error| error.contains("time")),
+                delay,
+            })
             .trusting(authority.expect("a certificate").into_owned());
         match self.time() {
             Some(time) => outside.at(time),
@@ -266,23 +324,35 @@ impl Sky {
         }
     }
 
-    /// The addresses that take no connection, as recorded.
-    fn closed(&self) -> BTreeSet<IpAddr> {
+    /// The addresses that take no connection, as recorded, for a reason.
+    fn answering_with(&self, reason: impl Fn(&str) -> bool) -> BTreeSet<SocketAddr> {
         let (names, web) = (self.served.json("probes/dns"), self.served.json("probes/http"));
         let all = |list: &Option<Value>| list.as_ref().and_then(Value::as_array).cloned();
         let (names, web) = (all(&names).unwrap_or_default(), all(&web).unwrap_or_default());
-        let is_refused = |answer: &&Value| {
-            let error = answer["error"].as_str().unwrap_or_default();
-            answer["status"].is_null() && ["connect", "dial"].iter().any(|e| error.starts_with(e))
+        let said = |answer: &Value| answer["error"].as_str().unwrap_or_default().to_owned();
+        let dialled = |error: &str| ["connect:", "dial"].iter().any(|e| error.starts_with(e));
+        let is_refused = |answer: &Value| {
+            let error = said(answer);
+            answer["status"].is_null() && dialled(&error) && reason(&error)
         };
-        let host = |answer: &Value| {
+        let place = |answer: &Value| {
             let url = url::Url::parse(answer["url"].as_str()?).ok()?;
-            Some(url.host_str()?.to_owned())
+            Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
         };
-        let hosts: Vec<_> = web.iter().filter(is_refused).filter_map(host).collect();
-        let ours = names.iter().filter(|name| hosts.iter().any(|host| name["name"] == **host));
-        let answers = ours.flat_map(|name| name["answers"].as_array().cloned().unwrap_or_default());
-        answers.filter_map(|address| address.as_str()?.parse().ok()).collect()
+        let at = |(host, port): (String, u16)| {
+            let ours = names.iter().filter(|name| name["name"] == *host);
+            let answers = ours.flat_map(|n| n["answers"].as_array().cloned().unwrap_or_default());
+            let addresses: Vec<IpAddr> =
+                answers.filter_map(|address| address.as_str()?.parse().ok()).collect();
+            addresses.into_iter().map(move |address| SocketAddr::new(address, port))
+        };
+        let those = |which: &dyn Fn(&Value) -> bool| -> BTreeSet<SocketAddr> {
+            let places = web.iter().filter(|answer| which(answer)).filter_map(place);
+            places.flat_map(at).collect()
+        };
+        // A load balancer answers by one name, also where nobody asked by another.
+        let open = those(&|answer| !answer["status"].is_null() || !dialled(&said(answer)));
+        those(&is_refused).difference(&open).copied().collect()
     }
 
     /// A token for Identity-Aware Proxy, where the bundle has what became of one.

@@ -223,14 +223,13 @@ fn is_balancer(name: &str) -> bool {
 async fn parent_without_address(cx: &Cx, domain: &str) -> Option<String> {
     // The one that Cognito hosts has none.
     let (_, above) = domain.split_once('.').filter(|(_, above)| above.contains('.'))?;
-    let answers = cx.get(DnsProbe { name: above.to_owned() }).await;
-    if let Ok(answers) = &answers
-        && !DnsAnswer::is_undecided(answers)
+    if let Ok(Some((zone, records))) = zone_of(cx, above).await
+        && !records.delegates(&zone, above)
     {
-        return DnsAnswer::addresses(answers).is_empty().then(|| above.to_owned());
+        return records.on(above).is_empty().then(|| above.to_owned());
     }
-    let (zone, records) = zone_of(cx, above).await.ok()??;
-    let none = records.on(above).is_empty() && !records.delegates(&zone, above);
+    let answers = cx.get(DnsProbe { name: above.to_owned() }).await.ok()?;
+    let none = !DnsAnswer::is_undecided(&answers) && DnsAnswer::addresses(&answers).is_empty();
     none.then(|| above.to_owned())
 }
 

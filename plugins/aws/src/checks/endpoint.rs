@@ -122,10 +122,11 @@ async fn judge_silence(cx: &Cx, host: &str, answer: &HttpAnswer) -> Judged {
     }
     let what = if lower.starts_with("dns:") || lower.contains("no such host") {
         "does not resolve"
+    } else if ["reset", "eof", "closed", "broken pipe"].iter().any(|word| lower.contains(word)) {
+        // Also in the middle of a handshake: an alert would say what is wrong with it.
+        "breaks connections off"
     } else if ["tls", "handshake", "ssl"].iter().any(|word| lower.contains(word)) {
         "does not complete a TLS handshake"
-    } else if lower.contains("reset") {
-        "breaks connections off"
     } else if lower.contains("refused") {
         "refuses connections"
     } else if is_internal(cx, host).await {
