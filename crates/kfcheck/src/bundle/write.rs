@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Bundle, File, file::is_yaml};
 use crate::{
-    Fault,
+    Fault, Selection,
     place::{At, Spot},
 };
 
@@ -61,6 +61,10 @@ impl Bundle {
     pub(crate) fn put(&mut self, spot: &Spot, answer: Result<Value, Fault>) {
         let file = spot.file_name();
         match (&spot.at, answer) {
+            // Other namespaces of the kind may be in the file.
+            (At::Objects(_, Selection { namespace: Some(_), .. }), Err(fault)) => {
+                self.put_error(spot.address(), &fault);
+            }
             (_, Err(Fault::NotCollected { .. })) => (),
             (_, Err(fault)) => self.put_error(spot.address(), &fault),
             (At::Entry(_, name), Ok(value)) => self.put_entry(&file, name, value),
