@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
 };
 
-use kfcheck::{Bundle, Report, Runner, Status};
+use kfcheck::{Bundle, Report, Runner, Severity, Status};
 use kfcheck_report::{Style, text};
 use kfcheck_tests::{Sky, provider, root};
 use serde_json::{Value, json};
@@ -46,58 +47,84 @@ impl Drop for Moto {
     }
 }
 
-/// The cluster that goes with it: Kubeflow behind an ALB that signs users in.
-fn cluster(moto: &Moto) -> Bundle {
-    let labels = json!({ "app": "istio-ingressgateway", "istio": "ingressgateway" });
-    let ready = json!([{ "type": "Ready", "status": "True" }]);
+/// A Deployment and its only pod, which is ready.
+fn workload(namespace: &str, name: &str, labels: &Value, container: &Value) -> [Value; 2] {
+    let mut of_pod = labels.clone();
+    of_pod["pod-template-hash"] = "1".into();
+    [
+        json!({ "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "namespace": namespace, "name": name },
+            "spec": { "template": { "metadata": { "labels": labels } } },
+            "status": { "readyReplicas": 1 } }),
+        json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": namespace, "name": format!("{name}-1-x"), "labels": of_pod,
+                "ownerReferences": [{ "kind": "ReplicaSet", "name": format!("{name}-1") }] },
+            "spec": { "containers": [container] },
+            "status": { "phase": "Running", "podIP": "10.0.0.9",
+                "conditions": [{ "type": "Ready", "status": "True" }] } }),
+    ]
+}
+
+/// The cluster that goes with it: Kubeflow's gateway, and AWS's controller.
+fn cluster(moto: &Moto, entrance: Vec<Value>) -> Bundle {
+    let gateway = json!({ "name": "istio-proxy", "image": "proxy:1",
+        "ports": [{ "containerPort": 8080 }, { "containerPort": 8443 }] });
+    let controller =
+        json!({ "name": "controller", "image": "controller:v2", "args": ["--cluster-name=kf"] });
+    let label = json!({ "app": "controller" });
+    let mut objects = entrance;
+    objects.push(json!({ "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": { "namespace": "istio-system", "name": "istio-ingressgateway-1",
+            "labels": { "kubernetes.io/service-name": "istio-ingressgateway" } },
+        "endpoints": [{ "addresses": ["10.0.0.9"], "conditions": { "ready": true },
+            "targetRef": { "kind": "Pod", "name": "istio-ingressgateway-1-x" } }],
+        "ports": [{ "name": "http2", "port": 8080 }, { "name": "https", "port": 8443 }] }));
+    objects.extend(workload("istio-system", "istio-ingressgateway", &labels(), &gateway));
+    objects.extend(workload("kube-system", "aws-load-balancer-controller", &label, &controller));
+    Bundle::default()
+        .with("bundle.yaml", json!({ "provider": "aws",
+            "aws": { "accountId": moto.says("account"), "region": "us-west-2", "cluster": "kf" },
+            "kubernetes": { "context": "test", "serverVersion": "v1.30.1" } }))
+        .with("kubernetes/all.json", json!({ "kind": "List", "items": objects }))
+        .with("probes/listen.json", json!([{ "namespace": "istio-system",
+            "pod": "istio-ingressgateway-1-x", "container": "istio-proxy",
+            "sockets": [{ "address": "0.0.0.0", "port": 8080 }, { "address": "0.0.0.0", "port": 8443 }] }]))
+}
+
+fn labels() -> Value {
+    json!({ "app": "istio-ingressgateway", "istio": "ingressgateway" })
+}
+
+/// The gateway's Service.
+fn service(kind: &str, status: &Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Service",
+        "metadata": { "namespace": "istio-system", "name": "istio-ingressgateway" },
+        "spec": { "type": kind, "selector": labels(), "ports": [
+            { "name": "http2", "port": 80, "targetPort": 8080, "nodePort": 31380 },
+            { "name": "https", "port": 443, "targetPort": 8443, "nodePort": 31390 }] },
+        "status": status })
+}
+
+/// Behind an ALB that signs users in.
+fn behind_alb(moto: &Moto) -> Bundle {
     let sign_in = json!({ "userPoolARN": moto.says("pool"), "userPoolClientID": moto.says("client"),
         "userPoolDomain": "auth.example.com" });
-    let objects = json!([
-        { "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "metadata": { "namespace": "istio-system", "name": "front", "annotations": {
-                "kubernetes.io/ingress.class": "alb",
-                "alb.ingress.kubernetes.io/listen-ports": "[{\"HTTPS\":443}]",
-                "alb.ingress.kubernetes.io/certificate-arn": moto.says("certificate"),
-                "alb.ingress.kubernetes.io/auth-type": "cognito",
-                "alb.ingress.kubernetes.io/auth-idp-cognito": sign_in.to_string() } },
-            "spec": { "rules": [{ "http": { "paths": [{ "path": "/*", "backend": {
-                "service": { "name": "istio-ingressgateway", "port": { "number": 80 } } } }] } }] },
-            "status": { "loadBalancer": { "ingress": [{ "hostname": moto.says("alb") }] } } },
-        { "apiVersion": "v1", "kind": "Service",
-            "metadata": { "namespace": "istio-system", "name": "istio-ingressgateway" },
-            "spec": { "type": "NodePort", "selector": labels, "ports": [
-                { "name": "http2", "port": 80, "targetPort": 8080, "nodePort": 31380 },
-                { "name": "https", "port": 443, "targetPort": 8443, "nodePort": 31390 }] } },
-        { "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": { "namespace": "istio-system", "name": "istio-ingressgateway" },
-            "spec": { "template": { "metadata": { "labels": labels } } },
-            "status": { "readyReplicas": 1 } },
-        { "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "namespace": "istio-system", "name": "gateway-0", "labels": labels },
-            "spec": { "containers": [{ "name": "istio-proxy", "image": "proxy:1",
-                "ports": [{ "containerPort": 8080 }, { "containerPort": 8443 }] }] },
-            "status": { "phase": "Running", "podIP": "10.0.0.9", "conditions": ready } },
-        { "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": { "namespace": "kube-system", "name": "aws-load-balancer-controller" },
-            "spec": { "template": { "metadata": { "labels": { "app": "controller" } } } },
-            "status": { "readyReplicas": 1 } },
-        { "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "namespace": "kube-system", "name": "controller-0",
-                "labels": { "app": "controller" } },
-            "spec": { "containers": [{ "name": "controller", "image": "controller:v2",
-                "args": ["--cluster-name=kf"] }] },
-            "status": { "phase": "Running", "conditions": ready } },
-    ]);
+    let ingress = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": { "namespace": "istio-system", "name": "front", "annotations": {
+            "kubernetes.io/ingress.class": "alb",
+            "alb.ingress.kubernetes.io/listen-ports": "[{\"HTTPS\":443}]",
+            "alb.ingress.kubernetes.io/certificate-arn": moto.says("certificate"),
+            "alb.ingress.kubernetes.io/auth-type": "cognito",
+            "alb.ingress.kubernetes.io/auth-idp-cognito": sign_in.to_string() } },
+        "spec": { "rules": [{ "http": { "paths": [{ "path": "/*", "backend": {
+            "service": { "name": "istio-ingressgateway", "port": { "number": 80 } } } }] } }] },
+        "status": { "loadBalancer": { "ingress": [{ "hostname": moto.says("alb") }] } } });
     let location = format!(
         "https://auth.example.com/oauth2/authorize?client_id={}&redirect_uri=https%3A%2F%2F\
          kf.example.com%2Foauth2%2Fidpresponse&response_type=code&scope=openid&state=x",
         moto.says("client")
     );
-    Bundle::default()
-        .with("bundle.yaml", json!({ "provider": "aws", "collectedAt": "2026-11-21T12:00:00Z",
-            "aws": { "accountId": moto.says("account"), "region": "us-west-2", "cluster": "kf" },
-            "kubernetes": { "context": "test", "serverVersion": "v1.30.1" } }))
-        .with("kubernetes/all.json", json!({ "kind": "List", "items": objects }))
+    cluster(moto, vec![ingress, service("NodePort", &json!({}))])
         .with("probes/dns.json", json!([
             { "name": "kf.example.com", "type": "A", "answers": ["44.230.1.10"] },
             { "name": moto.says("alb"), "type": "A", "answers": ["44.230.1.10"] },
@@ -106,6 +133,18 @@ fn cluster(moto: &Moto) -> Bundle {
             { "url": "https://kf.example.com/", "status": 302, "headers": { "location": location } },
             { "url": location, "status": 302, "headers": {
                 "location": "https://auth.example.com/login?client_id=x" } }]))
+}
+
+/// On a classic load balancer, as the seed had it.
+fn on_classic(moto: &Moto) -> Bundle {
+    let at = json!({ "loadBalancer": { "ingress": [{ "hostname": moto.says("aclassic") }] } });
+    cluster(moto, vec![service("LoadBalancer", &at)])
+        .with("kubernetes/ingresses.networking.k8s.io.json", json!({ "kind": "List", "items": [] }))
+        .with(
+            "probes/dns.json",
+            json!([
+            { "name": moto.says("aclassic"), "type": "A", "answers": ["44.230.1.11"] }]),
+        )
 }
 
 async fn run(moto: &Moto, bundle: Bundle) -> Report {
@@ -118,12 +157,54 @@ fn shown(report: &Report) -> String {
     text(report, Style { verbose: true, colour: false })
 }
 
+/// Each finding, as check and resource.
+fn findings(report: &Report) -> BTreeSet<String> {
+    let all = report.findings();
+    all.map(|(check, finding)| format!("{check} {}", finding.resource.name)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_works_is_read_through_and_only_what_others_left_is_named() {
     let moto = Moto::start();
-    let report = run(&moto, cluster(&moto)).await;
+    let report = run(&moto, behind_alb(&moto)).await;
     let says = shown(&report);
-    println!("{says}");
-    assert_eq!(report.count(Status::Bug), 0, "{says}");
+    assert_eq!(report.count(Status::Bug) + report.count(Status::Unknown), 0, "{says}");
+    let expected = [
+        format!("aws-elb-orphan {}", "aorphan"),
+        format!("aws-iam-node-role {}", moto.says("role")),
+        "aws-stack-orphaned eksctl-old-nodegroup-cpu".to_owned(),
+    ];
+    assert_eq!(findings(&report), BTreeSet::from(expected), "{says}");
+    assert!(report.findings().all(|(_, found)| found.severity == Severity::Warn), "{says}");
+    let passed = |id: &str| report.results.iter().any(|r| r.id == id && r.status == Status::Pass);
+    for id in [
+        "eks-cluster",
+        "alb-listener",
+        "alb-auth",
+        "target-health",
+        "certificate",
+        "cognito-app-client",
+        "cognito-domain",
+        "dns-record",
+        "endpoint",
+        "node-security-group",
+    ] {
+        assert!(passed(&format!("aws-{id}")), "{id}: {says}");
+    }
     assert!(!says.contains(moto.says("secret")), "{says}");
+    // The neighbour's load balancer leads to a Service of the same name.
+    assert!(!says.contains("aneighbour"), "{says}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_classic_load_balancer_is_read_through_with_its_nine_listeners() {
+    let moto = Moto::start();
+    let report = run(&moto, on_classic(&moto)).await;
+    let says = shown(&report);
+    assert_eq!(report.count(Status::Bug), 0, "{says}");
+    let found = findings(&report);
+    assert!(found.contains("aws-elb-classic aclassic"), "{says}");
+    // Seven of the nine lead to ports that the Service no longer has.
+    assert!(found.contains("aws-elb-node-port aclassic"), "{says}");
+    assert!(says.contains("31031") && !says.contains("aneighbour"), "{says}");
 }

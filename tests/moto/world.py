@@ -10,7 +10,12 @@ import json
 import os
 import sys
 
-os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-west-2")
+os.environ.update(
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",
+    AWS_DEFAULT_REGION="us-west-2",
+    MOTO_ACM_VALIDATION_WAIT="0",  # seconds until a certificate is issued
+)
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -54,12 +59,6 @@ def build(endpoint):
     ec2, eks, iam, cfn = client("ec2"), client("eks"), client("iam"), client("cloudformation")
     elbv2, elb, route53 = client("elbv2"), client("elb"), client("route53")
     world = {"endpoint": endpoint, "account": client("sts").get_caller_identity()["Account"]}
-
-    for name in OWNED:  # moto has none of AWS's own policies
-        try:
-            iam.get_policy(PolicyArn=f"arn:aws:iam::aws:policy/{name}")
-        except iam.exceptions.NoSuchEntityException:
-            print(f"moto has no policy {name}", file=sys.stderr)
 
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -130,6 +129,7 @@ def build(endpoint):
         UserPoolId=pool["Id"],
         CustomDomainConfig={"CertificateArn": sign_in["CertificateArn"]},
     )
+    distribution = cognito.describe_user_pool_domain(Domain="auth.example.com")["DomainDescription"]
     pool_arn = f"arn:aws:cognito-idp:us-west-2:{world['account']}:userpool/{pool['Id']}"
     world.update(pool=pool_arn, client=users["ClientId"], secret=users["ClientSecret"])
 
@@ -216,7 +216,7 @@ def build(endpoint):
             "Type": "A",
             "AliasTarget": {
                 "HostedZoneId": "Z2FDTNDATAQYW2",
-                "DNSName": "d111111abcdef8.cloudfront.net",
+                "DNSName": distribution["CloudFrontDistribution"],
                 "EvaluateTargetHealth": False,
             },
         },

@@ -21,7 +21,8 @@ check! {
     /// under the same name while its stacks are there.
     ///
     /// ## How to fix it
-    /// `kubectl kfcheck aws cleanup` takes away what keeps the stacks, and deletes them in order.
+    /// Take away what keeps each stack, as the report lists it, then delete them in eksctl's order:
+    /// node groups, roles of service accounts and add-ons, the cluster's own last.
     pub struct StackOrphaned;
     id: "aws-stack-orphaned",
     title: "No stack is left of a cluster that is gone",
@@ -49,7 +50,6 @@ impl Check for StackOrphaned {
                 continue;
             }
             let blocks = blocks(cx, &stacks, out).await;
-            let fix = format!("kubectl kfcheck aws cleanup --cluster {cluster} --region {region}");
             let shown = if cluster == ours { &stacks[..] } else { others(&stacks) };
             for stack in shown {
                 let message = format!("is left of cluster {cluster}, which does not exist");
@@ -72,7 +72,14 @@ impl Check for StackOrphaned {
                         finding.evidence("kept by", block);
                     }
                 }
-                finding.fix(Risk::Deletes, "takes away what is left of the cluster", fix.clone());
+                let name = &stack.stack_name;
+                finding.fix(
+                    Risk::Deletes,
+                    "deletes it, once what keeps it is taken away; the cluster's own stack last",
+                    format!(
+                        "aws cloudformation delete-stack --region {region} --stack-name {name}"
+                    ),
+                );
             }
         }
         Ok(())
