@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -12,7 +12,7 @@ use std::{
 
 use kfcheck::{Bundle, Event, Runner};
 use kfcheck_mocks::{FaultProxy, Served};
-use kfcheck_tests::{Sky, gcp, root};
+use kfcheck_tests::{Sky, gcp, release, root};
 use serde_json::{Value, json};
 
 /// What every call takes longer.
@@ -31,17 +31,6 @@ fn main() -> io::Result<()> {
         println!("  in a crowd:  {crowd}");
     }
     Ok(())
-}
-
-/// The program as it is published.
-fn release() -> io::Result<PathBuf> {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--workspace", "--bin", "kubectl-kfcheck"])
-        .current_dir(root())
-        .status()?;
-    assert!(built.success(), "the program builds");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    Ok(target.unwrap_or_else(|| root().join("target")).join("release/kubectl-kfcheck"))
 }
 
 /// The same deployment among 20,000 more pods, 5,000 more Services and 2,000 more Ingresses in a

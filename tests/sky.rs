@@ -404,6 +404,25 @@ impl Sky {
         }
     }
 
+    /// The same for a deployment on AWS, with its APIs at `amazon`.
+    pub fn lead_to_amazon(&self, program: &mut Command, amazon: &str) {
+        let kubeconfig = self.access(&self.kubernetes.url()).kubeconfig.expect("just written");
+        let authority = self.folder.path().join("authority.pem");
+        std::fs::write(&authority, self.outside.ca_pem()).expect("a file");
+        let (tls, plain) = (self.outside.https_address(), self.outside.http_address());
+        program.env_clear().env("SSL_CERT_FILE", authority).env("HOME", self.folder.path());
+        program.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        program.env("AWS_ENDPOINT_URL", amazon).env("AWS_EC2_METADATA_DISABLED", "true");
+        program.env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
+        program.env("AWS_SECRET_ACCESS_KEY", "not-a-secret");
+        program.arg("--kubeconfig").arg(kubeconfig).arg("--exec");
+        program.args(["--dns-server", &self.outside.dns_address().to_string()]);
+        program.arg("--connect-to").arg(format!("{tls},{plain}"));
+        for (flag, name) in [("--region", "region"), ("--cluster", "cluster")] {
+            program.args([flag.to_owned(), self.said("aws", name).unwrap_or_default()]);
+        }
+    }
+
     fn time(&self) -> Option<kfcheck_gcp::Timestamp> {
         self.served.manifest()["collectedAt"].as_str()?.parse().ok()
     }
