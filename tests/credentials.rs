@@ -192,7 +192,7 @@ async fn a_token_for_identity_aware_proxy_is_made_for_the_account_impersonated()
     let output = google.inspect(Some(&user(GOOD)), &args).await;
     finds_nothing_broken(&output);
     let said = said(&output);
-    assert!(said.contains("gcp-iap-token"), "{said}");
+    assert!(said.contains("pass     gcp-iap-token"), "{said}");
     google.check_asked();
 }
 

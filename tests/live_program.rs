@@ -215,9 +215,12 @@ async fn a_credential_plugin_is_run_without_standard_input_and_acts_as_somebody_
     // A file of the list that isn't there is no error, for kubectl either.
     command.env("KUBECONFIG", format!("/no/such/file:{}", file.display()));
     command.env("HTTPS_PROXY", "http://127.0.0.1:1").env("HTTP_PROXY", "http://127.0.0.1:1");
-    command.env("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", sky.google.url() + "/compute/v1/");
-    command.env("CLOUDSDK_API_ENDPOINT_OVERRIDES_CONTAINER", sky.google.url() + "/");
-    command.env("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", sky.google.url());
+    for (api, path) in
+        [("COMPUTE", "/compute/v1/"), ("CONTAINER", "/"), ("LOGGING", ""), ("DNS", "")]
+    {
+        let variable = format!("CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}");
+        command.env(variable, sky.google.url() + path);
+    }
     command.stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let open = child.stdin.take();
@@ -226,6 +229,7 @@ async fn a_credential_plugin_is_run_without_standard_input_and_acts_as_somebody_
     drop(open);
     let said = stdout(&output);
     assert!(said.starts_with("kubeflow.example.com: nothing broken found."), "{said}");
+    assert!(!said.contains("Google credentials"), "{said}");
     let headers = sky.kubernetes.headers();
     let has = |name: &str, value: &str| {
         headers.iter().all(|all| all.iter().any(|(n, v)| n == name && v == value))
