@@ -34,8 +34,8 @@ impl Google {
     async fn of(scenario: &str) -> Self {
         let sky = Sky::over(&root().join("tests/scenarios").join(scenario).join("bundle")).await;
         let tokens = TokenMock::of_user(GOOD).acting_as(READER).start().await.unwrap();
-        let apis = ["compute", "container", "logging", "dns"];
-        let apis = apis.map(|api| (format!("{api}.googleapis.com"), sky.google.address()));
+        let apis =
+            kfcheck_gcp::APIS.map(|api| (format!("{api}.googleapis.com"), sky.google.address()));
         let servers = ["oauth2", "iamcredentials"];
         let servers = servers.map(|api| (format!("{api}.googleapis.com"), tokens.address()));
         let hosts = apis.iter().chain(&servers).map(|(host, server)| (host.as_str(), *server));
@@ -138,6 +138,23 @@ async fn an_account_that_is_impersonated_may_read_and_nothing_else() {
     let token = TokenMock::access_token(READER, &READING);
     assert_eq!(google.carried("authorization"), bearer(&token));
     assert_eq!(google.carried("x-goog-user-project"), ["ml-billing"]);
+    google.check_asked();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificate_manager_alone_gets_a_token_for_everything() {
+    let google = Google::of("gcp-healthy-gateway").await;
+    let args = ["--impersonate-service-account", READER];
+    finds_nothing_broken(&google.inspect(Some(&user(GOOD)), &args).await);
+    let everything = bearer(&TokenMock::access_token(READER, &[ALL]));
+    let mut both = [bearer(&TokenMock::access_token(READER, &READING)), everything.clone()].concat();
+    both.sort();
+    assert_eq!(google.carried("authorization"), both);
+    let calls = google.sky.google.calls();
+    let certificates = calls.iter().filter(|call| call.path.contains("/locations/global/"));
+    let headers = google.sky.google.headers();
+    let carries = |call: &&Vec<(String, String)>| call.iter().any(|(_, v)| *v == everything[0]);
+    assert_eq!(headers.iter().filter(carries).count(), certificates.count());
     google.check_asked();
 }
 

@@ -215,9 +215,13 @@ async fn a_credential_plugin_is_run_without_standard_input_and_acts_as_somebody_
     // A file of the list that isn't there is no error, for kubectl either.
     command.env("KUBECONFIG", format!("/no/such/file:{}", file.display()));
     command.env("HTTPS_PROXY", "http://127.0.0.1:1").env("HTTP_PROXY", "http://127.0.0.1:1");
-    for (api, path) in
-        [("COMPUTE", "/compute/v1/"), ("CONTAINER", "/"), ("LOGGING", ""), ("DNS", "")]
-    {
+    for (api, path) in [
+        ("COMPUTE", "/compute/v1/"),
+        ("CONTAINER", "/"),
+        ("LOGGING", ""),
+        ("DNS", ""),
+        ("CERTIFICATEMANAGER", ""),
+    ] {
         let variable = format!("CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}");
         command.env(variable, sky.google.url() + path);
     }
@@ -245,6 +249,9 @@ list() { cat "$BUNDLE/gcp/$1.json"; }
 entry() { jq -e --arg name "$2" '.[$name]' "$BUNDLE/gcp/compute/$1.json"; }
 case "$*" in
   *"--project ml-host"*list*) echo '[]' ;;
+  "certificate-manager maps entries list"*) list certificatemanager/certificateMapEntries ;;
+  "certificate-manager maps list"*) list certificatemanager/certificateMaps ;;
+  "certificate-manager certificates list"*) list certificatemanager/certificates ;;
   "compute addresses list"*) list compute/addresses ;;
   "compute backend-services list"*) list compute/backendServices ;;
   "compute backend-services get-health"*) entry backendServiceHealth "$4" ;;
@@ -276,7 +283,12 @@ esac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_script_writes_a_bundle_with_the_same_cause_and_no_secret() {
-    for name in ["gcp-healthy-negs", "gcp-oauth-secret-missing", "gcp-private-no-nat"] {
+    for name in [
+        "gcp-healthy-negs",
+        "gcp-oauth-secret-missing",
+        "gcp-private-no-nat",
+        "gcp-gateway-certificate-not-authorized",
+    ] {
         let bundle = scenario(name).join("bundle");
         let sky = Sky::over(&bundle).await;
         let place = tempfile::tempdir().unwrap();

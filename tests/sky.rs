@@ -292,13 +292,12 @@ impl Sky {
 
     /// How Google is reached, with its APIs at `server`.
     pub fn google_access(&self, server: &str) -> GoogleAccess {
-        let apis = ["compute", "container", "logging", "dns"];
         GoogleAccess {
             project: self.said("gcp", "project"),
             network_project: self.said("gcp", "networkProject"),
             location: self.said("gcp", "location"),
             cluster: self.said("gcp", "cluster"),
-            endpoints: apis.map(|api| (api.to_owned(), server.to_owned())).into(),
+            endpoints: kfcheck_gcp::APIS.map(|api| (api.to_owned(), server.to_owned())).into(),
             iap_token: self.iap_token(),
             caller_address: self.said("caller", "address").and_then(|at| at.parse().ok()),
             ..GoogleAccess::default()

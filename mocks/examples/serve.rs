@@ -37,7 +37,7 @@ async fn main() -> io::Result<()> {
     println!(
         "SSL_CERT_FILE={} kubectl kfcheck gcp --kubeconfig {} --exec --dns-server {} \
          --connect-to {},{} --endpoint compute={url} --endpoint container={url} \
-         --endpoint logging={url}{}",
+         --endpoint logging={url} --endpoint dns={url} --endpoint certificatemanager={url}{}",
         authority.display(),
         config.display(),
         outside.dns_address(),

@@ -104,7 +104,7 @@ async fn scope(cx: Cx) -> Scope {
 }
 
 fn endpoint(text: &str) -> Result<(String, String), String> {
-    let known = ["compute", "container", "logging", "dns"];
+    let known = kfcheck_gcp::APIS;
     match text.split_once('=') {
         Some((api, url)) if known.contains(&api) && url.starts_with("http") => {
             Ok((api.to_owned(), url.to_owned()))

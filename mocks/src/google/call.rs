@@ -51,7 +51,8 @@ impl<'a> Call<'a> {
 
     /// Refuses what would have to change the answer and doesn't.
     pub(super) fn refuse(&self, names: &[&str]) -> Result<(), Failure> {
-        match names.iter().find(|name| self.query.contains_key(**name)) {
+        let is_said = |name: &&&str| self.query(name).is_some_and(|value| !value.is_empty());
+        match names.iter().find(is_said) {
             Some(name) => Err(Failure::unknown(format!("{name} is not honoured here"))),
             None => Ok(()),
         }

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 use super::schema::Schemas;
 
 /// The documents that are read, by the names that google-api-python-client gives them.
-const NAMES: [&str; 4] = ["compute.v1", "container.v1", "dns.v1", "logging.v2"];
+/// A path that two of them have is the first one's.
+const NAMES: [&str; 5] =
+    ["compute.v1", "container.v1", "dns.v1", "logging.v2", "certificatemanager.v1"];
 
 /// Google's discovery documents: the methods of its APIs, what they take and what they give.
 pub struct Documents {

@@ -58,8 +58,8 @@ impl Failure {
         }
     }
 
-    /// The body. Compute Engine gives a reason and no status, Cloud Logging a status and details,
-    /// the others a reason and a status.
+    /// The body. Compute Engine gives a reason and no status, Cloud Logging and Certificate Manager
+    /// a status and details, the others a reason and a status.
     pub(super) fn body(&self, api: &str, project: &str) -> Value {
         let (reason, status) = match self {
             Self::Unknown(_) | Self::NotHeld(_) => ("notImplemented", "UNIMPLEMENTED"),
@@ -71,13 +71,14 @@ impl Failure {
         };
         let message = self.message(api, project);
         let mut error = json!({ "code": self.status().as_u16(), "message": message });
-        if api != "logging" {
+        let has_details = ["certificatemanager", "logging"].contains(&api);
+        if !has_details {
             error["errors"] = json!([{ "message": message, "domain": "global", "reason": reason }]);
         }
         if api != "compute" {
             error["status"] = json!(status);
         }
-        if let (Self::Denied(permission), "logging") = (self, api) {
+        if let (Self::Denied(permission), true) = (self, has_details) {
             error["details"] = json!([{
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
                 "reason": "IAM_PERMISSION_DENIED",

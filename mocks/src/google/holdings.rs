@@ -75,7 +75,8 @@ impl Holdings {
     /// The project that something belongs to. Kubernetes Engine names projects by number in places,
     /// and a bundle doesn't say whose the number is.
     pub(super) fn owner<'a>(&'a self, item: &'a Value) -> &'a str {
-        let links = ["selfLink", "logName"].into_iter().filter_map(|field| item[field].as_str());
+        let links =
+            ["selfLink", "logName", "name"].into_iter().filter_map(|field| item[field].as_str());
         let project = links.map(|link| after(link, "projects/")).next().flatten();
         match project {
             Some(project) if !project.bytes().all(|b| b.is_ascii_digit()) => project,

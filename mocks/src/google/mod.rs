@@ -1,6 +1,7 @@
 //! Google's REST APIs, routed and checked by the documents in which Google describes them.
 
 mod call;
+mod certificatemanager;
 mod compute;
 mod container;
 mod dns;
@@ -31,8 +32,8 @@ pub use tokens::TokenMock;
 /// More than any request of ours; a larger one is taken for an empty one.
 const LARGEST_BODY: usize = 1 << 20;
 
-/// A bundle as Google's APIs of Compute Engine, Kubernetes Engine, Cloud Logging and Cloud DNS, all
-/// on one port: their paths differ.
+/// A bundle as Google's APIs of Compute Engine, Kubernetes Engine, Cloud Logging, Cloud DNS and
+/// Certificate Manager, all on one port: their paths differ.
 pub struct GoogleMock {
     served: Served,
     documents: Arc<Documents>,
@@ -114,6 +115,7 @@ impl Cloud {
             self.holdings.check_project(project)?;
         }
         let answer = match call.route.api.name.as_str() {
+            "certificatemanager" => certificatemanager::answer(self, call),
             "compute" => compute::answer(self, call),
             "container" => container::answer(self, call),
             "dns" => dns::answer(self, call),

@@ -392,3 +392,29 @@ async fn zones_and_their_records_are_listed() {
     }
     assert_eq!(get(&server, &format!("{path}/y/rrsets")).await.0, 404);
 }
+
+#[tokio::test]
+async fn certificates_and_the_entries_of_one_map_are_listed() {
+    let global = "projects/p/locations/global";
+    let entry = |map: &str, entry: &str| json!({ "name": format!("{global}/certificateMaps/{map}/certificateMapEntries/{entry}") });
+    let server = serve([
+        manifest(),
+        (
+            "gcp/certificatemanager/certificates",
+            json!([{ "name": format!("{global}/certificates/c") }]),
+        ),
+        (
+            "gcp/certificatemanager/certificateMaps",
+            json!([{ "name": format!("{global}/certificateMaps/empty") }]),
+        ),
+        ("gcp/certificatemanager/certificateMapEntries", json!([entry("a", "1"), entry("b", "2")])),
+    ])
+    .await;
+    let (_, list) = get(&server, &format!("/v1/{global}/certificates?pageSize=0")).await;
+    assert_eq!(names(&list["certificates"]), [format!("{global}/certificates/c")]);
+    let entries = |map: &str| format!("/v1/{global}/certificateMaps/{map}/certificateMapEntries");
+    let (_, list) = get(&server, &entries("b")).await;
+    assert_eq!(list["certificateMapEntries"], json!([entry("b", "2")]));
+    assert_eq!(get(&server, &entries("empty")).await.0, 200);
+    assert_eq!(get(&server, &entries("gone")).await.0, 404);
+}

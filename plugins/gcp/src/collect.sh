@@ -192,6 +192,32 @@ while read -r NAME; do
     @RECORDS@ </dev/null
 done <"$work/names"
 
+# The certificate maps of load balancers, and what is in them.
+maps=$({
+  jq -r '.items[].metadata.annotations["networking.gke.io/certmap"] // empty' \
+    "$out/kubernetes/gateways.gateway.networking.k8s.io.json"
+  jq -r '.[].certificateMap // empty | split("/") | last' "$out/gcp/compute/targetHttpsProxies.json"
+} 2>/dev/null | sort -u)
+if [ -n "$maps" ]; then
+@CERTIFICATES@
+  for MAP in $maps; do
+    # One that isn't there has no entries.
+    if jq -e --arg end "/$MAP" 'any(.[].name; endswith($end)) | not' \
+      "$out/gcp/certificatemanager/certificateMaps.json" >/dev/null 2>&1; then
+      echo '[]' >"$out/more.json"
+    else
+      keep more.json @MAP_ENTRIES@
+    fi
+    entries=$out/gcp/certificatemanager/certificateMapEntries.json
+    if [ -e "$out/more.json" ]; then
+      mkdir -p "$(dirname "$entries")"
+      [ -e "$entries" ] || echo '[]' >"$entries"
+      jq -s add "$entries" "$out/more.json" >"$work/kept" && mv "$work/kept" "$entries"
+      rm "$out/more.json"
+    fi
+  done
+fi
+
 @PROBES@
 version=$(kubectl version -o json 2>/dev/null | jq -r '.serverVersion.gitVersion // empty')
 jq -n --arg at "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --arg context "$name" --arg version "$version" \

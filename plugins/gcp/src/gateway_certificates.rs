@@ -1,16 +1,12 @@
-//! The certificates that a Gateway shows.
+//! The certificates that a Gateway's listeners name.
 
-use kfcheck::{Cx, FactError, Fault, Findings, Named, Risk};
-use kfcheck_kube::{Entrance, RoutedGateway, Target};
-use kfcheck_probe::{HttpAnswer, HttpProbe};
+use kfcheck::{Cx, FactError, Findings, Named, Risk};
+use kfcheck_kube::{Entrance, RoutedGateway};
 
-use crate::{
-    SslCertificate, SslCertificates,
-    entrances::{certificate_map, hosts_of, shared_certificates},
-};
+use crate::{SslCertificate, SslCertificates, entrances::shared_certificates};
 
-/// Says of the certificates of Google's that a Gateway names whether they are there and issued. A
-/// certificate map is judged by what the host shows: Certificate Manager isn't asked.
+/// Says of the certificates of Compute Engine's that a Gateway names whether they are there and
+/// issued.
 pub(crate) async fn examine_certificates(
     cx: &Cx,
     entrance: &Entrance,
@@ -35,26 +31,6 @@ pub(crate) async fn examine_certificates(
                     );
             }
         }
-    }
-    let Some(map) = certificate_map(gateway) else { return Ok(()) };
-    let target = cx.setting::<Target>();
-    for host in hosts_of(&target, entrance) {
-        let answers = cx.get(HttpProbe { url: format!("https://{host}/") }).await;
-        let Some(answers) = out.known(&**gateway, answers) else { continue };
-        let answer = HttpAnswer::anonymous(&answers);
-        let verified = answer.is_some_and(|answer| {
-            let refused = answer.tls.as_ref().is_some_and(|tls| tls.verified == Some(false));
-            answer.status.is_some() && !refused
-        });
-        if verified {
-            out.ok(&**gateway);
-            continue;
-        }
-        let detail = format!(
-            "certificate map {map} is not read, and {host} shows no good certificate; `gcloud \
-             certificate-manager maps entries list --map {map}` lists what is in it"
-        );
-        out.known::<()>(&**gateway, Err(Fault::Unreachable(detail).into()));
     }
     Ok(())
 }
@@ -105,34 +81,6 @@ mod tests {
     use serde_json::json;
 
     use crate::{checks::managed_certificate::ManagedCertificateActive, testing::Deployment};
-
-    #[tokio::test]
-    async fn a_certificate_map_is_good_if_the_host_shows_a_good_certificate() {
-        let mut deployment = Deployment::behind_gateway();
-        deployment.object("Gateway")["metadata"]["annotations"]["networking.gke.io/certmap"] =
-            "map".into();
-        let good = deployment.report(&ManagedCertificateActive).await;
-        assert!(good.contains("pass     gcp-managed-certificate"), "{good}");
-        *deployment.file("probes/http") = json!([{ "url": "https://kf.example.com/",
-            "error": "handshake failure", "tls": { "verified": false } }]);
-        expect![[r#"
-            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
-            passed, 1 not seen.
-
-            NOT SEEN, so a cause may hide there
-              gcp-managed-certificate
-                unreachable: certificate map map is not read, and kf.example.com shows no
-                  good certificate; `gcloud certificate-manager maps entries list --map map`
-                  lists what is in it
-
-            unknown  gcp-managed-certificate
-                     The host's managed certificate is attached and issued
-                     (unreachable: certificate map map is not read, and kf.example.com shows
-                     no good certificate; `gcloud certificate-manager maps entries list
-                     --map map` lists what is in it)
-        "#]]
-        .assert_eq(&deployment.report(&ManagedCertificateActive).await);
-    }
 
     #[tokio::test]
     async fn certificates_that_listeners_name_have_to_be_there() {

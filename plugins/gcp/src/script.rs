@@ -9,7 +9,8 @@ use kfcheck_kube::{
 };
 
 use crate::{
-    Addresses, BackendConfig, BackendHealth, BackendPolicy, BackendServices, CloudEndpoint,
+    Addresses, BackendConfig, BackendHealth, BackendPolicy, BackendServices,
+    CertificateManagerCertificates, CertificateMapEntries, CertificateMaps, CloudEndpoint,
     Clusters, ConfigConnectorObjects, EffectiveFirewalls, Firewalls, ForwardingRules, GoogleAccess,
     HealthCheckPolicy, HealthChecks, Instances, LogEntries, ManagedCertificate, ManagedZones,
     NetworkEndpointGroups, NetworkEndpoints, Networks, Operations, ProjectQuotas, RecordSets,
@@ -72,6 +73,8 @@ pub fn script(options: &ScriptOptions) -> String {
         ("@GUARDS@", command(&guards)),
         ("@ROUTER_STATUS@", command(&router)),
         ("@RECORDS@", command(&records)),
+        ("@CERTIFICATES@", certificates()),
+        ("@MAP_ENTRIES@", map_entries()),
         ("@PROBES@", probes.to_owned()),
         ("@VERSION@", env!("CARGO_PKG_VERSION").to_owned()),
     ];
@@ -120,6 +123,19 @@ fn lists() -> String {
         list(&UrlMaps),
     ];
     all.concat().trim_end().to_owned()
+}
+
+fn certificates() -> String {
+    let all = [list(&CertificateMaps), list(&CertificateManagerCertificates)].concat();
+    all.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// What keeps the entries of one certificate map, behind the name of the file.
+fn map_entries() -> String {
+    let fact = CertificateMapEntries;
+    let at = fact.place().map(|place| place.address()).unwrap_or_default();
+    let command = command(&fact).replace("--map MAP", "--map \"$MAP\"");
+    format!("{at} {} . {command}", CertificateMapEntries::NEEDS.join(" "))
 }
 
 /// The same in the project of the network.

@@ -231,6 +231,11 @@ impl Deployment {
 
     /// What `check` reports, every line of it.
     pub(crate) async fn report(&self, check: &'static dyn Check) -> String {
+        self.report_of(&[check]).await
+    }
+
+    /// The same of several.
+    pub(crate) async fn report_of(&self, checks: &[&'static dyn Check]) -> String {
         let objects = json!({ "kind": "List", "items": self.objects });
         let bundle = Bundle::default().with("kubernetes/all.json", objects);
         let bundle = self.files.iter().fold(bundle, |bundle, (name, value)| {
@@ -238,7 +243,7 @@ impl Deployment {
         });
         let path = [kfcheck_kube::PATH, crate::PATH].concat();
         let world = World::replay(bundle).path(&path).setting(CloudView(Some(&crate::GoogleCloud)));
-        let report = Runner::default().run(&world, &[check]).await;
+        let report = Runner::default().run(&world, checks).await;
         text(&report, Style { verbose: true, colour: false })
     }
 }

@@ -7,13 +7,15 @@ use crate::{
     GceIngresses, GoogleEntrances, ManagedCertificate,
     gateway_certificates::examine_certificates,
     ingress::{certificates_of, managed_certificates},
+    mapped_certificates::examine_maps,
 };
 
 check! {
     /// ## What it checks
     /// That every Ingress names the ManagedCertificate for its host, that this exists, is for that
     /// host, and that Google has issued it. Of a Gateway, that the certificates which its listeners
-    /// name are there and issued; one with a certificate map, that the host shows a good one.
+    /// name are there and issued. Of a certificate map, at a Gateway or at the load balancer's proxy,
+    /// that it is there, and that what it shows for the host is issued, for that host and not expired.
     ///
     /// ## Why it matters
     /// Without its certificate the load balancer doesn't answer HTTPS at all. Google issues one only
@@ -22,7 +24,8 @@ check! {
     /// ## How to fix it
     /// Name the ManagedCertificate object, not its file, in the annotation. `FailedNotVisible` goes
     /// away by itself, within an hour, once the name leads to the load balancer; `FailedCaaChecking`
-    /// once the domain's CAA record allows `pki.goog`.
+    /// once the domain's CAA record allows `pki.goog`. Certificate Manager says `CONFIG` where the name,
+    /// or the `_acme-challenge` record of a DNS authorization, doesn't lead where it should.
     pub(crate) struct ManagedCertificateActive;
     id: "gcp-managed-certificate",
     title: "The host's managed certificate is attached and issued",
@@ -48,6 +51,7 @@ impl Check for ManagedCertificateActive {
         }
         for entrance in cx.get(GoogleEntrances).await?.iter() {
             examine_certificates(cx, entrance, out).await?;
+            examine_maps(cx, entrance, out).await?;
         }
         Ok(())
     }

@@ -21,8 +21,9 @@ const SCOPES: [&str; 4] = [
     "https://www.googleapis.com/auth/logging.read",
     "https://www.googleapis.com/auth/ndev.clouddns.readonly",
 ];
-/// What making a token for another account takes.
-const IMPERSONATING: [&str; 1] = ["https://www.googleapis.com/auth/cloud-platform"];
+/// What making a token for another account takes, and any call to Certificate Manager, which has no
+/// scope for reading.
+const EVERYTHING: [&str; 1] = ["https://www.googleapis.com/auth/cloud-platform"];
 
 /// A token for Identity-Aware Proxy. It is never shown.
 #[derive(Clone)]
@@ -34,11 +35,14 @@ impl fmt::Debug for IapToken {
     }
 }
 
-pub(super) fn find(access: &GoogleAccess) -> Result<Credentials, Fault> {
+/// The credentials for calls of an API.
+pub(super) fn find(access: &GoogleAccess, api: &str) -> Result<Credentials, Fault> {
+    let scopes = if is_undivided(api) { &EVERYTHING[..] } else { &SCOPES };
+    let scopes = scopes.iter().copied();
     let failed = |error: google_cloud_auth::build_errors::Error| no_credentials(&error.to_string());
     let quota = access.quota_project.as_ref();
     let Some(account) = &access.impersonate else {
-        let builder = Builder::default().with_scopes(SCOPES);
+        let builder = Builder::default().with_scopes(scopes);
         let builder = match quota {
             Some(project) => builder.with_quota_project_id(project),
             None => builder,
@@ -47,7 +51,7 @@ pub(super) fn find(access: &GoogleAccess) -> Result<Credentials, Fault> {
     };
     let builder = impersonated::Builder::from_source_credentials(impersonator().map_err(failed)?)
         .with_target_principal(account)
-        .with_scopes(SCOPES);
+        .with_scopes(scopes);
     let builder = match quota {
         Some(project) => builder.with_quota_project_id(project),
         None => builder,
@@ -55,9 +59,14 @@ pub(super) fn find(access: &GoogleAccess) -> Result<Credentials, Fault> {
     builder.build().map_err(failed)
 }
 
+/// Whether an API takes no token that is for a part of Google Cloud.
+pub(super) fn is_undivided(api: &str) -> bool {
+    api == "certificatemanager"
+}
+
 /// Whoever makes tokens for the account named by `--impersonate-service-account`.
 fn impersonator() -> Result<Credentials, google_cloud_auth::build_errors::Error> {
-    Builder::default().with_scopes(IMPERSONATING).build()
+    Builder::default().with_scopes(EVERYTHING).build()
 }
 
 /// That there are credentials. Everything that is asked of Google waits for this, so that missing
@@ -74,7 +83,7 @@ impl Fact for GoogleCredentials {
         if !google.needs_credentials() {
             return Ok(());
         }
-        let credentials = google.credentials().await?;
+        let credentials = google.credentials("compute").await?;
         let asked = async {
             let headers = credentials.headers(http::Extensions::new()).await;
             headers.map_err(|error| no_token(&error, google.access.impersonate.as_deref()))

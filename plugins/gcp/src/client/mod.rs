@@ -13,8 +13,12 @@ use kfcheck::Fault;
 use tokio::sync::OnceCell;
 
 pub(crate) use collect::{aggregated, convert, is_unreachable, listed, location};
+use credentials::is_undivided;
 pub use credentials::{GoogleCredentials, IapToken};
 pub(crate) use fault::fault;
+
+/// The APIs that are asked, as `--endpoint` names them.
+pub const APIS: [&str; 5] = ["certificatemanager", "compute", "container", "dns", "logging"];
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(10);
@@ -48,12 +52,14 @@ pub struct GoogleAccess {
 pub struct Google {
     pub(crate) access: GoogleAccess,
     credentials: OnceCell<Result<Credentials, Fault>>,
+    /// For the API that takes no others.
+    undivided: OnceCell<Result<Credentials, Fault>>,
 }
 
 impl Google {
     /// A client for what `access` names.
     pub fn new(access: GoogleAccess) -> Self {
-        Self { access, credentials: OnceCell::new() }
+        Self { access, credentials: OnceCell::new(), undivided: OnceCell::new() }
     }
 
     /// Where an API is, if not where Google has it: as said by flag, or else by the variable that
@@ -85,20 +91,24 @@ impl Google {
         if let Some(endpoint) = endpoint {
             builder = builder.with_endpoint(endpoint);
         }
-        let credentials =
-            if is_plain { anonymous::Builder::new().build() } else { self.credentials().await? };
+        let credentials = if is_plain {
+            anonymous::Builder::new().build()
+        } else {
+            self.credentials(api).await?
+        };
         Ok(builder.with_credentials(credentials))
     }
 
-    async fn credentials(&self) -> Result<Credentials, Fault> {
-        let found = self.credentials.get_or_init(async || credentials::find(&self.access)).await;
+    async fn credentials(&self, api: &str) -> Result<Credentials, Fault> {
+        let kept = if is_undivided(api) { &self.undivided } else { &self.credentials };
+        let found = kept.get_or_init(async || credentials::find(&self.access, api)).await;
         found.clone()
     }
 
     /// Whether any API would be asked with credentials.
     fn needs_credentials(&self) -> bool {
         let plain = |api| self.endpoint(api).is_some_and(|url| url.starts_with("http://"));
-        !["compute", "container", "logging", "dns"].into_iter().all(plain)
+        !APIS.into_iter().all(plain)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What Google Cloud's APIs answer, as far as checks read it.
 
 mod backend;
+mod certificate_manager;
 mod cluster;
 mod cluster_config;
 mod config_connector;
@@ -18,8 +19,9 @@ mod quota;
 mod wire;
 
 pub use self::{
-    backend::*, cluster::*, cluster_config::*, config_connector::*, firewall::*, frontend::*,
-    iap::*, link::Link, log::*, neg::*, network::*, objects::*, operations::*, policy::*, quota::*,
+    backend::*, certificate_manager::*, cluster::*, cluster_config::*, config_connector::*,
+    firewall::*, frontend::*, iap::*, link::Link, log::*, neg::*, network::*, objects::*,
+    operations::*, policy::*, quota::*,
 };
 
 use kfcheck::{Cx, FactError, Fault, Resource};
