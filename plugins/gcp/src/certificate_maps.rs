@@ -58,10 +58,7 @@ pub(crate) fn entry_for<'a>(
         entries.find(|entry| entry.hostname.as_deref().is_some_and(|name| is(name, host)))
     };
     let primary = || entries.iter().find(|entry| entry.matcher == "PRIMARY");
-    named(str::eq_ignore_ascii_case)
-        .or_else(|| named(covers))
-        .or_else(primary)
-        .copied()
+    named(str::eq_ignore_ascii_case).or_else(|| named(covers)).or_else(primary).copied()
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ mod tests {
             0 not seen.
 
             pass     gcp-ingress-sync
-                     Google's controllers can build what the Ingress asks for
+                     Google's controllers can build what an Ingress or Gateway asks for
         "#]]
         .assert_eq(&deployment.report(&IngressSync).await);
     }
@@ -190,7 +190,7 @@ mod tests {
               kubectl kfcheck explain gcp-ingress-sync
 
             FAIL     gcp-ingress-sync
-                     Google's controllers can build what the Ingress asks for
+                     Google's controllers can build what an Ingress or Gateway asks for
         "#]]
         .assert_eq(&deployment.report(&IngressSync).await);
     }
@@ -217,7 +217,7 @@ mod tests {
               kubectl kfcheck explain gcp-ingress-sync
 
             FAIL     gcp-ingress-sync
-                     Google's controllers can build what the Ingress asks for
+                     Google's controllers can build what an Ingress or Gateway asks for
         "#]]
         .assert_eq(&deployment.report(&IngressSync).await);
     }
@@ -257,7 +257,7 @@ mod tests {
               kubectl kfcheck explain gcp-ingress-sync
 
             FAIL     gcp-ingress-sync
-                     Google's controllers can build what the Ingress asks for
+                     Google's controllers can build what an Ingress or Gateway asks for
         "#]]
         .assert_eq(&deployment.report(&IngressSync).await);
     }

@@ -2,7 +2,7 @@ use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait
 use kfcheck_kube::UnreachedRegistries;
 
 use crate::{
-    NatStatus, Router, RouterStatus, Routers, Routes,
+    NatStatus, Network, Router, RouterStatus, Routers, Routes,
     ground::{ClusterGround, Ground},
     nat::{Coverage, coverage, in_region},
     outside::{is_googles, needs_internet},
@@ -84,10 +84,14 @@ impl Check for CloudNat {
                 } else {
                     finding.evidence("needs it", needed.into_iter().collect::<Vec<_>>().join(", "));
                 }
+                let elsewhere = in_other_networks(&ground, &routers);
                 let routers: Vec<_> = in_region(&ground, &routers).collect();
                 let served = routers.iter().flat_map(|router| &router.nats);
                 for nat in served {
                     finding.evidence("there is", format!("{}, for other addresses", nat.name));
+                }
+                for (nat, network) in elsewhere {
+                    finding.evidence("there is", format!("{nat}, in network {network}"));
                 }
                 let at = format!("--region {} --project {}", ground.region, ground.network.project);
                 let router = routers.first().map_or("nat-router", |router| &router.name);
@@ -113,6 +117,20 @@ impl Check for CloudNat {
         }
         Ok(())
     }
+}
+
+/// The NAT gateways of the region in other networks of the project, and these.
+fn in_other_networks(ground: &Ground, routers: &[Router]) -> Vec<(String, String)> {
+    let others = routers.iter().filter(|router| {
+        let of = Network::of(&router.network, router.self_link.project());
+        of.name != ground.network.name && router.region.name() == ground.region
+    });
+    let named = others.flat_map(|router| {
+        let network = router.network.name();
+        let public = router.nats.iter().filter(|nat| nat.kind.as_deref() != Some("PRIVATE"));
+        public.map(move |nat| (nat.name.clone(), network.to_owned()))
+    });
+    named.collect()
 }
 
 /// Whether what goes to the internet goes by something of the user's own, which NAT has no part in.
@@ -218,6 +236,16 @@ mod tests {
         let deployment = private(router("ALL_SUBNETWORKS_ALL_IP_RANGES"), "quay.io/x/server:1");
         let report = deployment.report(&CloudNat).await;
         assert!(report.contains("pass     gcp-cloud-nat"), "{report}");
+    }
+
+    #[tokio::test]
+    async fn nat_in_another_network_is_shown_beside_the_lack_of_it() {
+        let mut routers = router("ALL_SUBNETWORKS_ALL_IP_RANGES");
+        routers[0]["network"] = "projects/p/global/networks/default".into();
+        let mut deployment = private(routers, "quay.io/x/server:1");
+        stuck(&mut deployment);
+        let report = deployment.report(&CloudNat).await;
+        assert!(report.contains("there is  nat, in network default"), "{report}");
     }
 
     #[tokio::test]

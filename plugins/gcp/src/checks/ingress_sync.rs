@@ -22,7 +22,7 @@ check! {
     /// Mend what the message names; the controller tries again by itself within minutes.
     pub(crate) struct IngressSync;
     id: "gcp-ingress-sync",
-    title: "Google's controllers can build what the Ingress asks for",
+    title: "Google's controllers can build what an Ingress or Gateway asks for",
 }
 
 #[async_trait]
@@ -148,7 +148,7 @@ mod tests {
             0 not seen.
 
             pass     gcp-ingress-sync
-                     Google's controllers can build what the Ingress asks for
+                     Google's controllers can build what an Ingress or Gateway asks for
         "#]]
         .assert_eq(&report);
     }
@@ -174,7 +174,7 @@ mod tests {
               kubectl kfcheck explain gcp-ingress-sync
 
             FAIL     gcp-ingress-sync
-                     Google's controllers can build what the Ingress asks for
+                     Google's controllers can build what an Ingress or Gateway asks for
         "#]]
         .assert_eq(&deployment.report(&IngressSync).await);
     }
