@@ -147,7 +147,8 @@ async fn certificate_manager_alone_gets_a_token_for_everything() {
     let args = ["--impersonate-service-account", READER];
     finds_nothing_broken(&google.inspect(Some(&user(GOOD)), &args).await);
     let everything = bearer(&TokenMock::access_token(READER, &[ALL]));
-    let mut both = [bearer(&TokenMock::access_token(READER, &READING)), everything.clone()].concat();
+    let mut both =
+        [bearer(&TokenMock::access_token(READER, &READING)), everything.clone()].concat();
     both.sort();
     assert_eq!(google.carried("authorization"), both);
     let calls = google.sky.google.calls();
