@@ -63,8 +63,9 @@ fn crowded(bundle: Bundle) -> Bundle {
     let served = Served::of(&bundle);
     let more = |place: &str, key: &str, count: usize, one: &dyn Fn(usize) -> Value| {
         let mut file = served.json(place).unwrap_or_else(|| json!({ key: [] }));
-        let all = file[key].as_array_mut();
-        all.into_iter().for_each(|all| all.extend((0..count).map(one)));
+        if let Some(all) = file[key].as_array_mut() {
+            all.extend((0..count).map(one));
+        }
         file
     };
     let region = served.manifest()["aws"]["region"].as_str().unwrap_or_default().to_owned();

@@ -26,21 +26,35 @@ struct Home {
     prefixes: &'static [&'static str],
     /// What a check of it imports.
     imports: &'static str,
+    /// A scenario in which every check of it passes or has nothing to examine.
+    healthy: &'static str,
 }
 
-static HOMES: [Home; 2] = [
+static HOMES: [Home; 3] = [
     Home {
+        healthy: HEALTHY,
         folder: "crates/kfcheck-kube",
         prefixes: &["kube", "istio", "kserve", "knative"],
         imports: "\nuse crate::FrontServices;",
     },
-    Home { folder: "plugins/gcp", prefixes: &["gcp"], imports: "use kfcheck_kube::FrontServices;" },
+    Home {
+        healthy: HEALTHY,
+        folder: "plugins/gcp",
+        prefixes: &["gcp"],
+        imports: "use kfcheck_kube::FrontServices;",
+    },
+    Home {
+        healthy: "tests/scenarios/aws-healthy-cognito/bundle",
+        folder: "plugins/aws",
+        prefixes: &["aws"],
+        imports: "use kfcheck_kube::FrontServices;",
+    },
 ];
 
 /// The providers that have no crate yet.
-const LATER: [&str; 2] = ["aws", "onprem"];
+const LATER: [&str; 1] = ["onprem"];
 
-/// A scenario in which every check passes or has nothing to examine.
+/// One that those of the cluster can be tried with.
 const HEALTHY: &str = "tests/scenarios/gcp-healthy-instance-groups/bundle";
 
 /// The check as it starts.
@@ -140,7 +154,7 @@ fn new_check(root: &Path, id: &str, title: &str) -> Result<String, String> {
     write_new(root, &check, &names.check(title))?;
     write(root, &modules, &modules_text)?;
     write(root, &registry, &registry_text)?;
-    let Scenario { said, left } = new_scenario(root, id)
+    let Scenario { said, left } = new_scenario(root, id, names.home.healthy)
         .map_err(|error| format!("{check} is written and listed, its scenario is not: {error}"))?;
     Ok(format!(
         "wrote   {check}\nchanged {modules}\nchanged {registry}\n{said}\n\
@@ -161,20 +175,20 @@ struct Scenario {
 }
 
 /// Copies the healthy bundle to where the scenario of a check goes.
-fn new_scenario(root: &Path, id: &str) -> Result<Scenario, String> {
+fn new_scenario(root: &Path, id: &str, healthy: &str) -> Result<Scenario, String> {
     let folder = format!("tests/scenarios/{id}");
     let bundle = format!("{folder}/bundle");
     let broken = format!("Change {bundle} so that {id} fails there.");
     if root.join(&folder).exists() {
         return Ok(Scenario { said: format!("left    {folder} as it was\n"), left: broken });
     }
-    if !root.join(HEALTHY).is_dir() {
+    if !root.join(healthy).is_dir() {
         let save = format!("kubectl kfcheck gcp --bundle OTHER --save {bundle}");
         let left = format!("Make {bundle} from one that there is:\n     {save}\n     {broken}");
-        return Ok(Scenario { said: format!("no      {HEALTHY} to copy\n"), left });
+        return Ok(Scenario { said: format!("no      {healthy} to copy\n"), left });
     }
-    copy(&root.join(HEALTHY), &root.join(&bundle))?;
-    Ok(Scenario { said: format!("copied  {HEALTHY}\n     to {bundle}\n"), left: broken })
+    copy(&root.join(healthy), &root.join(&bundle))?;
+    Ok(Scenario { said: format!("copied  {healthy}\n     to {bundle}\n"), left: broken })
 }
 
 /// What follows from the id of a check.
@@ -400,12 +414,12 @@ mod tests {
         for id in ["gcp-mod", "kube-type", "kube-check", "gcp-front-services"] {
             assert!(Names::of(id).unwrap_err().contains("something else"), "{id}");
         }
-        for id in ["aws-alb", "onprem-dns"] {
+        for id in ["onprem-metallb", "onprem-dns"] {
             assert!(Names::of(id).unwrap_err().contains("later version"), "{id}");
         }
         assert_eq!(
             Names::of("azure-dns").unwrap_err(),
-            "no crate has checks of `azure`; there are kube, istio, kserve, knative, gcp"
+            "no crate has checks of `azure`; there are kube, istio, kserve, knative, gcp, aws"
         );
     }
 
@@ -479,7 +493,7 @@ mod tests {
     impl Workspace {
         fn new(name: &str) -> Self {
             let root = env::temp_dir().join(format!("xtask-{name}-{}", process::id()));
-            for folder in ["crates/kfcheck-kube", "plugins/gcp"] {
+            for folder in ["crates/kfcheck-kube", "plugins/gcp", "plugins/aws"] {
                 let checks = root.join(folder).join("src/checks");
                 fs::create_dir_all(&checks).unwrap();
                 fs::write(checks.join("mod.rs"), "pub(crate) mod old;\n").unwrap();

@@ -25,13 +25,17 @@ impl Stretch for FrontEnd {
             hosts.iter().flat_map(|all| all.iter()).map(|h| host_resource(h)).collect();
         for ingress in cx.get(AlbIngresses).await?.iter() {
             path.stands_on(&**ingress);
-            hosts.iter().for_each(|host| path.needs(host, &**ingress));
+            for host in &hosts {
+                path.needs(host, &**ingress);
+            }
         }
         let services = cx.get(FrontServices).await?;
         for front in cx.get(FrontLoadBalancers).await?.iter() {
             path.needs(&front.entrance, &front.balancer);
             path.built_from(&front.balancer, &front.entrance);
-            hosts.iter().for_each(|host| path.needs(host, &front.balancer));
+            for host in &hosts {
+                path.needs(host, &front.balancer);
+            }
             let load_balancer = front.balancer.load_balancer_arn.clone();
             match cx.get(TargetGroups { load_balancer }).await {
                 Ok(groups) => groups.iter().for_each(|group| {
@@ -48,7 +52,9 @@ impl Stretch for FrontEnd {
             }
         }
         for arn in shown_certificates(cx).await? {
-            hosts.iter().for_each(|host| path.needs(host, certificate_resource(&arn)));
+            for host in &hosts {
+                path.needs(host, certificate_resource(&arn));
+            }
         }
         Ok(())
     }
@@ -66,7 +72,9 @@ impl Stretch for Classic {
             hosts.iter().flat_map(|all| all.iter()).map(|h| host_resource(h)).collect();
         let services = cx.get(FrontServices).await?;
         for front in fronts.iter() {
-            hosts.iter().for_each(|host| path.needs(host, &front.balancer));
+            for host in &hosts {
+                path.needs(host, &front.balancer);
+            }
             path.built_from(&front.balancer, &front.entrance);
             let behind = |service: &&std::sync::Arc<Service>| service.resource() == front.entrance;
             for service in services.iter().filter(behind) {

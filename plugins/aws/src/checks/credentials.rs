@@ -3,14 +3,17 @@ use kfcheck::{Check, Cx, FactError, Findings, async_trait, check};
 use crate::{CallerIdentity, Scope, facts::resource};
 
 check! {
-    /// What it checks: the account of the AWS credentials in use (`sts:GetCallerIdentity`) is the one
-    /// that the kubeconfig's cluster is in, as its context says.
+    /// ## What it checks
+    /// That the account of the AWS credentials in use (`sts:GetCallerIdentity`) is the one that the
+    /// kubeconfig's cluster is in, as its context says.
     ///
-    /// Why it matters: with credentials for another account nothing of the cluster's is found, and all
-    /// of it would seem to be gone.
+    /// ## Why it matters
+    /// With credentials for another account nothing of the cluster's is found, and all of it would
+    /// seem to be gone. Without any, everything on AWS's side is unknown.
     ///
-    /// How to fix it: choose a profile of the right account with `--profile` or `AWS_PROFILE`, and log
-    /// in again with `aws sso login`. Without credentials at all, everything on AWS's side is unknown.
+    /// ## How to fix it
+    /// Choose a profile of the right account with `--profile` or `AWS_PROFILE`, and log in again with
+    /// `aws sso login`.
     pub struct Credentials;
     id: "aws-credentials",
     title: "The AWS credentials are for the account of the cluster",

@@ -8,18 +8,22 @@ use kfcheck::{Cx, FactError, Fault, redact::redact};
 use super::OPERATION;
 
 /// One call, or the pages of one. `what` names it for who watches, `action` is what IAM calls it.
-pub(crate) async fn asked<T, E, R>(
+pub(crate) fn asked<T, E, R>(
     cx: &Cx,
     what: String,
     action: &str,
     call: impl Future<Output = Result<T, SdkError<E, R>>>,
-) -> Result<T, FactError>
+) -> impl Future<Output = Result<T, FactError>>
 where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug + 'static,
 {
-    let call = async { call.await.map_err(|error| fault(&error, action)) };
-    Ok(cx.call(format!("aws {what}"), call).await?)
+    // The client library's are of tens of kilobytes each.
+    let call = Box::pin(call);
+    async move {
+        let call = async { call.await.map_err(|error| fault(&error, action)) };
+        Ok(cx.call(format!("aws {what}"), call).await?)
+    }
 }
 
 /// AWS's word for what went wrong, where it came to that.

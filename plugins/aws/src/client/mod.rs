@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use kfcheck::{Cx, FactError, Fault};
+use kfcheck::{Cx, FactError};
 use kfcheck_kube::{Chosen, Context};
 use tokio::sync::OnceCell;
 
@@ -94,7 +94,7 @@ impl Aws {
     /// Fails where there are no credentials, without asking anybody but who keeps them.
     pub(crate) async fn find_credentials(&self, cx: &Cx) -> Result<(), FactError> {
         let config = self.config(cx).await;
-        let missing = || Fault::from(no_credentials("none are set up"));
+        let missing = || no_credentials("none are set up");
         let provider = config.credentials_provider().ok_or_else(missing)?;
         let found = async {
             let found = provider.provide_credentials().await;

@@ -176,14 +176,12 @@ impl Fact for OurCluster {
 /// The name of the region's only cluster, where nobody says which one.
 async fn only_cluster(cx: &Cx) -> Result<String, FactError> {
     let names = cx.get(ClusterNames).await?;
-    match &names[..] {
-        [name] => Ok(name.clone()),
-        _ => {
-            let says = "the context doesn't say which of EKS's clusters it is; name it with \
-                        --cluster, as `aws eks list-clusters` has it";
-            Err(Fault::Unreachable(says.to_owned()).into())
-        }
+    if let [name] = &names[..] {
+        return Ok(name.clone());
     }
+    let says = "the context doesn't say which of EKS's clusters it is; name it with --cluster, as \
+                `aws eks list-clusters` has it";
+    Err(Fault::Unreachable(says.to_owned()).into())
 }
 
 /// The network that the cluster is in; nothing where there is no cluster.

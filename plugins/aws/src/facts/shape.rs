@@ -123,19 +123,19 @@ impl Keep<bool> for Option<bool> {
     }
 }
 
-impl<A: Part<B>, B> Keep<Option<B>> for Option<A> {
+impl<T: Part<B>, B> Keep<Option<B>> for Option<T> {
     fn keep(self) -> Option<B> {
         self.map(Part::part)
     }
 }
 
-impl<A: Part<B>, B> Keep<Vec<B>> for Option<Vec<A>> {
+impl<T: Part<B>, B> Keep<Vec<B>> for Option<Vec<T>> {
     fn keep(self) -> Vec<B> {
         self.into_iter().flatten().map(Part::part).collect()
     }
 }
 
-impl<A: Part<B>, B> Keep<Vec<B>> for Vec<A> {
+impl<T: Part<B>, B> Keep<Vec<B>> for Vec<T> {
     fn keep(self) -> Vec<B> {
         self.into_iter().map(Part::part).collect()
     }
