@@ -113,7 +113,9 @@ fn usage_errors_say_what_to_do_and_exit_2() {
         (&["gcp", "--dns-server", "dns"], "for example 8.8.8.8"),
         (&["collect", "gcp", "-o", "docs"], "is not empty"),
         (&["gcp", "--bundle", EXAMPLE, "-o", "xml"], "possible values"),
-        (&["aws", "--bundle", "x", "-v"], "not in this version"),
+        (&["aws", "--bundle", "no/such/folder"], "no/such/folder"),
+        (&["aws", "--bundle", EXAMPLE, "--profile", "prod"], "cannot be used with"),
+        (&["collect", "aws", "--script"], "there is no script"),
         (&["onprem"], "not in this version"),
         (&["explain", "gcp-backend-helth"], "did you mean gcp-backend-"),
     ] {

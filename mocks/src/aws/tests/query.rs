@@ -157,7 +157,7 @@ async fn classic_load_balancers_are_told_by_the_version() {
     let answer =
         form(server.address(), "eu-west-1/elasticloadbalancing", "2012-06-01", named).await;
     assert_eq!(answer.status, 501);
-    assert!(server.unknown()[0].ends_with("the bundle has no aws/elb/describe-tags"));
+    assert!(server.unknown().is_empty(), "that nobody collected it is no mistake of who asks");
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ fn report(certificate: &Certificate, by: &str, out: &mut Findings) {
     let region = region_in(&certificate.certificate_arn);
     out.fail(
         certificate,
-        format!("has a {} key, which {by} does not take", certificate.key_algorithm),
+        format!("has a key of type {}, which {by} does not take", certificate.key_algorithm),
     )
     .evidence("is for", certificate.names().collect::<Vec<_>>().join(", "))
     .fix(
@@ -133,7 +133,7 @@ async fn examine_discovery(cx: &Cx, out: &mut Findings) -> Result<(), FactError>
         let Some(certificate) = passed_over else { continue };
         let (namespace, name) = (ingress.metadata.namespace(), &ingress.metadata.name);
         let key = &certificate.key_algorithm;
-        let message = format!("has a {key} key, so the controller doesn't find it for {host}");
+        let message = format!("has a key of type {key}, so the controller doesn't find it for {host}");
         let finding = out.fail(certificate, message);
         let controllers = cx.get(AlbControllers).await;
         let versions =
@@ -252,8 +252,8 @@ mod tests {
             kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  aws-certificate-key-type
-              certificate arn:aws:acm:us-east-1:111122223333:certificate/sign-in has a
-                EC_secp384r1 key, which Cognito does not take
+              certificate arn:aws:acm:us-east-1:111122223333:certificate/sign-in has a key
+                of type EC_secp384r1, which Cognito does not take
                 is for    auth.example.com
                 fix       asks for one with a key that it takes
                           aws acm request-certificate --region us-east-1 \

@@ -163,16 +163,20 @@ mod tests {
               stack eksctl-kf-cluster is left of cluster kf, which does not exist
                 status    CREATE_COMPLETE
                 kept by   its protection from termination
-                fix       takes away what is left of the cluster
-                          kubectl kfcheck aws cleanup --cluster kf --region us-west-2
+                fix       deletes it, once what keeps it is taken away; the cluster's own
+                          stack last
+                          aws cloudformation delete-stack --region us-west-2 \
+                            --stack-name eksctl-kf-cluster
               kubectl kfcheck explain aws-stack-orphaned
 
             BROKEN  aws-stack-orphaned
               stack eksctl-kf-nodegroup-cpu is left of cluster kf, which does not exist
                 status    CREATE_COMPLETE
                 kept by   iam_alb_ingress_policy on role kf-nodes
-                fix       takes away what is left of the cluster
-                          kubectl kfcheck aws cleanup --cluster kf --region us-west-2
+                fix       deletes it, once what keeps it is taken away; the cluster's own
+                          stack last
+                          aws cloudformation delete-stack --region us-west-2 \
+                            --stack-name eksctl-kf-nodegroup-cpu
               kubectl kfcheck explain aws-stack-orphaned
 
             FAIL     aws-stack-orphaned
@@ -202,8 +206,10 @@ mod tests {
               stack eksctl-kf-2-cluster is left of cluster kf-2, which does not exist
                 status    CREATE_COMPLETE
                 as is     eksctl-kf-2-nodegroup-a
-                fix       takes away what is left of the cluster
-                          kubectl kfcheck aws cleanup --cluster kf-2 --region us-west-2
+                fix       deletes it, once what keeps it is taken away; the cluster's own
+                          stack last
+                          aws cloudformation delete-stack --region us-west-2 \
+                            --stack-name eksctl-kf-2-cluster
 
             warn     aws-stack-orphaned
                      No stack is left of a cluster that is gone
