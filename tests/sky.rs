@@ -12,7 +12,7 @@ use std::{
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
-use kfcheck_aws::{Aws, AwsAccess};
+use kfcheck_aws::{AuthorizationPolicy, Aws, AwsAccess, EnvoyFilter};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{BackendPolicy, HealthCheckPolicy};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
@@ -45,6 +45,7 @@ fn kinds() -> Vec<ObjectKind> {
     vec![
         kind::<ApiGateway>(),
         kind::<ApiRoute>(),
+        kind::<AuthorizationPolicy>(),
         kind::<BackendConfig>(),
         kind::<BackendPolicy>(),
         kind::<Certificate>(),
@@ -54,6 +55,7 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<Deployment>(),
         kind::<EndpointSlice>(),
         kind::<Endpoints>(),
+        kind::<EnvoyFilter>(),
         kind::<Event>(),
         kind::<Gateway>(),
         kind::<HealthCheckPolicy>(),
