@@ -10,7 +10,7 @@ use serde_json::Value;
 pub struct EnvoyFilter {
     /// Its name.
     pub metadata: Metadata,
-    /// What of [`WORDS`] it speaks of.
+    /// What it speaks of that has to do with signing in.
     pub spec: Mentions,
 }
 

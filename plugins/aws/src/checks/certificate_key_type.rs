@@ -133,7 +133,8 @@ async fn examine_discovery(cx: &Cx, out: &mut Findings) -> Result<(), FactError>
         let Some(certificate) = passed_over else { continue };
         let (namespace, name) = (ingress.metadata.namespace(), &ingress.metadata.name);
         let key = &certificate.key_algorithm;
-        let message = format!("has a key of type {key}, so the controller doesn't find it for {host}");
+        let message =
+            format!("has a key of type {key}, so the controller doesn't find it for {host}");
         let finding = out.fail(certificate, message);
         let controllers = cx.get(AlbControllers).await;
         let versions =
@@ -218,8 +219,8 @@ mod tests {
             kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  aws-certificate-key-type
-              certificate arn:aws:acm:us-west-2:111122223333:certificate/shown has a
-                EC-prime256v1 key, so the controller doesn't find it for kf.example.com
+              certificate arn:aws:acm:us-west-2:111122223333:certificate/shown has a key of
+                type EC-prime256v1, so the controller doesn't find it for kf.example.com
                 fix       names it, so that nobody has to find it
                           kubectl annotate ingress front -n istio-system \
                             --overwrite alb.ingress.kubernetes.io/certificate-arn=arn:aws:acm:us-west-2:111122223333:certificate/shown
