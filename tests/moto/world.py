@@ -6,6 +6,7 @@ with the nine TCP listeners that Istio's gateway had, certificates, a zone, role
 beside it cluster kf-2 in the same network, and what cluster old left behind.
 """
 
+import datetime
 import json
 import os
 import sys
@@ -18,6 +19,10 @@ os.environ.update(
 )
 
 import boto3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from moto.server import ThreadedMotoServer
 
 HOST = "kf.example.com"
@@ -50,6 +55,29 @@ POLICY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "elasticloadbalancing:*", "Resource": "*"}],
 }
+
+
+def own_certificate(host):
+    """One that no authority of ACM's has issued."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    return {
+        "Certificate": certificate.public_bytes(pem),
+        "PrivateKey": key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, plain),
+    }
 
 
 def build(endpoint):
@@ -109,8 +137,8 @@ def build(endpoint):
 
     acm = client("acm")
     shown = acm.request_certificate(DomainName=HOST, ValidationMethod="DNS")["CertificateArn"]
-    sign_in = client("acm", "us-east-1").request_certificate(DomainName="auth.example.com", ValidationMethod="DNS")
-    world["certificate"] = shown
+    sign_in = client("acm", "us-east-1").import_certificate(**own_certificate("auth.example.com"))
+    world.update(certificate=shown, imported=sign_in["CertificateArn"])
 
     cognito = client("cognito-idp")
     pool = cognito.create_user_pool(PoolName="kubeflow")["UserPool"]
