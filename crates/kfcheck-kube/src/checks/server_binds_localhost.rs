@@ -29,7 +29,8 @@ impl Check for ServerBindsLocalhost {
         for service in cx.get(FrontServices).await?.iter() {
             let pods = cx.get(within::<Pod>(service.metadata.namespace())).await;
             let Some(pods) = out.known(&**service, pods) else { continue };
-            let ports = ports_in_use(cx, service).await?;
+            let named = named_ports(cx, service).await?;
+            let ports = if named.is_empty() { &service.spec.ports } else { &named };
             for pod in pods.iter().filter(|pod| service.selects(pod) && pod.is_ready()) {
                 let (namespace, name) = (pod.metadata.namespace(), &pod.metadata.name);
                 let probe = ListenProbe { namespace: namespace.to_owned(), pod: name.clone() };
@@ -42,7 +43,10 @@ impl Check for ServerBindsLocalhost {
                 };
                 let sockets: Vec<_> = listening.iter().flat_map(|l| &l.sockets).collect();
                 let asked: Vec<_> = ports.iter().filter_map(|port| port.on(pod)).collect();
-                let deaf = asked.iter().find(|port| !sockets.iter().any(|s| s.port == **port));
+                let is_deaf = |port: &u16| !sockets.iter().any(|socket| socket.port == *port);
+                // A Service of Istio's has ports that no Gateway asks it to listen on.
+                let hears = named.is_empty() && !asked.iter().all(is_deaf);
+                let deaf = asked.iter().find(|port| !hears && is_deaf(port));
                 match (asked.iter().find_map(|port| only_local(&sockets, *port)), deaf) {
                     (Some(socket), _) => report(out, pod, socket),
                     (None, Some(port)) => {
@@ -76,12 +80,11 @@ fn only_local<'a>(sockets: &[&'a Socket], port: u16) -> Option<&'a Socket> {
     ours.all(|socket| socket.is_local()).then_some(first)
 }
 
-/// The ports of `service` that requests come in by: those that an entrance names, or else all.
-async fn ports_in_use(cx: &Cx, service: &Service) -> Result<Vec<crate::ServicePort>, FactError> {
+/// The ports of `service` that an entrance names; nothing where it is the entrance itself.
+async fn named_ports(cx: &Cx, service: &Service) -> Result<Vec<crate::ServicePort>, FactError> {
     let entrances = cx.get(Entrances).await?;
     let asked = entrances.iter().flat_map(|entrance| entrance.ports_of(service));
-    let named: Vec<_> = asked.filter_map(|to| service.port(&to.port).cloned()).collect();
-    Ok(if named.is_empty() { service.spec.ports.clone() } else { named })
+    Ok(asked.filter_map(|to| service.port(&to.port).cloned()).collect())
 }
 
 /// Without a look into the pods, what the load balancer says has to do.
@@ -152,6 +155,39 @@ mod tests {
                      Servers listen where others can reach them
         "#]]
         .assert_eq(&with(&[("127.0.0.1", 15000), ("0.0.0.0", 8080)]).await);
+    }
+
+    /// The same where the Service, which has ports for other things as well, is the entrance itself.
+    async fn without_ingress(sockets: &[(&str, u16)]) -> String {
+        let service = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "istio-system", "name": "istio-ingressgateway" },
+            "spec": { "type": "LoadBalancer", "selector": { "app": "a" }, "ports": [
+                { "port": 80, "targetPort": 8080 }, { "port": 31400 }] } });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "istio-system", "name": "gateway-0", "labels": { "app": "a" } },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+        let socket = |(address, port): &(&str, u16)| json!({ "address": address, "port": port });
+        let sockets: Vec<Value> = sockets.iter().map(socket).collect();
+        let listening =
+            json!([{ "namespace": "istio-system", "pod": "gateway-0", "sockets": sockets }]);
+        let none = || json!({ "items": [] });
+        let files = [
+            ("kubernetes/ingresses.networking.k8s.io.json", none()),
+            ("kubernetes/gateways.gateway.networking.k8s.io.json", none()),
+            ("kubernetes/deployments.apps.json", none()),
+            ("probes/listen.json", listening),
+        ];
+        report(&ServerBindsLocalhost, &[service, pod], &files).await
+    }
+
+    #[tokio::test]
+    async fn a_gateway_need_not_listen_on_every_port_of_its_service() {
+        let says = without_ingress(&[("0.0.0.0", 8080)]).await;
+        assert!(says.contains("pass     kube-server-binds-localhost"), "{says}");
+        let says = without_ingress(&[("127.0.0.1", 8080)]).await;
+        assert!(says.contains("listens on 127.0.0.1:8080 only"), "{says}");
+        let says = without_ingress(&[("127.0.0.1", 15000)]).await;
+        assert!(says.contains("does not listen on port 8080"), "{says}");
     }
 
     #[tokio::test]
