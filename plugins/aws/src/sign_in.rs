@@ -24,9 +24,18 @@ pub struct Door {
 }
 
 impl Door {
+    /// The rules that requests come to, in their order: none behind one that is for all requests.
+    pub fn reached(&self) -> Vec<&Rule> {
+        let mut rules: Vec<_> = self.rules.iter().collect();
+        rules.sort_by_key(|rule| rule.priority.parse().unwrap_or(u32::MAX));
+        let last = rules.iter().position(|rule| rule.is_for_all());
+        rules.truncate(last.map_or(rules.len(), |last| last + 1));
+        rules
+    }
+
     /// Every way that a request may go, the default one too.
     pub fn ways(&self) -> impl Iterator<Item = &[Action]> {
-        let rules = self.rules.iter().map(|rule| rule.actions.as_slice());
+        let rules = self.reached().into_iter().map(|rule| rule.actions.as_slice());
         // What a listener does by itself is among the rules, if these are known.
         let own = self.rules.is_empty().then_some(self.listener.default_actions.as_slice());
         rules.chain(own)
@@ -51,6 +60,17 @@ impl Door {
             })
         };
         self.forwards().next().is_none() && self.ways().any(redirects)
+    }
+}
+
+impl Rule {
+    /// Whether it takes every request that comes to it.
+    fn is_for_all(&self) -> bool {
+        self.conditions.iter().all(|condition| {
+            let patterns = condition.path_pattern_config.as_ref().map(|config| &config.values);
+            let mut values = patterns.unwrap_or(&condition.values).iter();
+            condition.field == "path-pattern" && values.any(|path| path == "/*" || path == "*")
+        })
     }
 }
 

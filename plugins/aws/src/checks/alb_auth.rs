@@ -2,7 +2,7 @@ use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 use kfcheck_kube::{FrontServices, Ingress};
 
 use crate::{
-    Action, AlbIngresses, Door, Front, FrontLoadBalancers, LoadBalancer, Scope,
+    Action, AlbIngresses, Door, Front, FrontLoadBalancers, LoadBalancer, Rule, Scope,
     fronts::annotation,
     sign_in::{asked_for, asks_for_sign_in, doors_of},
 };
@@ -154,7 +154,7 @@ fn examine(door: &Door, ingress: &Ingress, is_mixed: bool, region: &str, out: &m
         let message = "sends requests on without sign-in, which the Ingress asks for";
         out.fail(listener, message)
             .manner()
-            .evidence("without sign-in", format!("{open} of {} rules", forwards.len()))
+            .evidence("without sign-in", open_rules(door))
             .evidence("auth-type", annotation(ingress, "auth-type").unwrap_or_default())
             .fix(Risk::None, "shows its rules", rules);
         return;
@@ -197,6 +197,23 @@ fn examine(door: &Door, ingress: &Ingress, is_mixed: bool, region: &str, out: &m
         }
         None => out.ok(listener),
     }
+}
+
+/// The rules that send requests on without sign-in, by priority and what they are for.
+fn open_rules(door: &Door) -> String {
+    let forwards = |rule: &&&Rule| rule.actions.iter().any(|action| action.r#type == "forward");
+    let reached = door.reached();
+    let open = reached.iter().filter(forwards).filter(|rule| !authenticates(&rule.actions));
+    let said = open.map(|rule| {
+        let patterns = rule.conditions.iter().flat_map(|condition| {
+            let paths = condition.path_pattern_config.as_ref().map(|config| &config.values);
+            let hosts = condition.host_header_config.as_ref().map(|config| &config.values);
+            paths.or(hosts).unwrap_or(&condition.values)
+        });
+        let patterns: Vec<_> = patterns.map(String::as_str).collect();
+        format!("rule {} {}", rule.priority, patterns.join(" ")).trim_end().to_owned()
+    });
+    said.collect::<Vec<_>>().join(", ")
 }
 
 /// What a listener's sign-in with Cognito has otherwise than the Ingress: what, as it is, and as it
@@ -244,7 +261,7 @@ mod tests {
               listener k8s-front HTTPS:443 sends requests on without sign-in, which the
                 Ingress asks for
                 without sign-in
-                          1 of 1 rules
+                          rule 1 /*
                 auth-type cognito
                 fix       shows its rules
                           aws elbv2 describe-rules --region us-west-2 \
@@ -254,6 +271,24 @@ mod tests {
             FAIL     aws-alb-auth
                      The load balancer signs users in as the Ingress asks
         "#]].assert_eq(&deployment.report(&AlbAuth).await);
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_no_request_comes_to_is_no_way() {
+        let mut deployment = Deployment::healthy();
+        let rules = deployment.file("aws/elbv2/describe-rules")["Rules"].as_array_mut().unwrap();
+        let mut open = rules[0].clone();
+        open["Priority"] = "2".into();
+        open["Actions"].as_array_mut().unwrap().remove(0);
+        // Rules are listed in no order.
+        rules.insert(0, open);
+        let says = deployment.report(&AlbAuth).await;
+        assert!(says.contains("pass     aws-alb-auth"), "{says}");
+
+        let rules = deployment.file("aws/elbv2/describe-rules")["Rules"].as_array_mut().unwrap();
+        rules[1]["Conditions"][0]["Values"] = serde_json::json!(["/pipeline/*"]);
+        let says = deployment.report(&AlbAuth).await;
+        assert!(says.contains("rule 2 /*"), "{says}");
     }
 
     #[tokio::test]
