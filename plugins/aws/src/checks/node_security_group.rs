@@ -1,14 +1,12 @@
 use std::collections::BTreeMap;
 
-use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
-use serde_json::Value;
-
 use crate::{
-    FrontTargetGroup, FrontTargetGroups, Instances, NetworkInterfaces, OurVpc, Scope,
+    FrontTargetGroup, FrontTargetGroups, GroupName, Instances, NetworkInterfaces, OurVpc, Scope,
     SecurityGroup, TargetHealthDescription, TargetsHealth,
     admission::{Network, Source, admits, cluster_name, ours},
     targets::{machine_of, pods_of},
 };
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
 
 check! {
     /// ## What it checks
@@ -60,17 +58,24 @@ async fn examine(
     let source = network.source(&balancer.security_groups, zones);
     let cluster = cluster_name(cx).await?;
     let mut shut: BTreeMap<&str, (&SecurityGroup, Vec<u16>)> = BTreeMap::new();
-    let (mut seen, mut unseen) = (0, 0);
+    let (mut seen, mut unseen) = (0, None);
     for target in all {
         let wanted = ports(used, target);
         if wanted.is_empty() {
             continue;
         }
         let id = target.target.as_ref().map_or("", |target| target.id.as_str());
-        let ids = groups_of(cx, used, id, is_healthy(target)).await;
-        let groups = network.groups(ids.iter().flatten().map(String::as_str));
+        let ids = match groups_of(cx, used, id, is_healthy(target)).await {
+            Ok(ids) => ids,
+            Err(error) => {
+                unseen.get_or_insert(error);
+                continue;
+            }
+        };
+        let groups = ids.as_ref().and_then(|ids| network.groups(ids.iter().map(String::as_str)));
         let Some(groups) = groups else {
-            unseen += 1;
+            let says = format!("the security groups of target {id} are not known");
+            unseen.get_or_insert(Fault::Unreachable(says).into());
             continue;
         };
         seen += 1;
@@ -82,13 +87,12 @@ async fn examine(
             }
         }
     }
-    if seen == 0 && unseen > 0 {
-        let says =
-            format!("the security groups of the targets of {}", used.group.target_group_name);
-        out.known::<()>(&used.group, Err(Fault::Unreachable(says + " are not known").into()));
+    let is_whole = unseen.is_none();
+    if let (0, Some(error)) = (seen, unseen) {
+        out.known::<()>(&used.group, Err(error));
         return Ok(());
     }
-    if shut.is_empty() && unseen == 0 && !all.is_empty() {
+    if shut.is_empty() && is_whole && !all.is_empty() {
         out.ok(&used.group);
     }
     for (group, ports) in shut.into_values() {
@@ -125,45 +129,44 @@ fn ports(used: &FrontTargetGroup, target: &TargetHealthDescription) -> Vec<u16> 
     all
 }
 
-/// The security groups that a target is in: a machine's, or those of the machine that a pod is on,
-/// or of the pod where it has its own.
+/// The security groups that a target is in: a machine's, or those of the interface that a pod is
+/// reached by; nothing where there is no such target.
 async fn groups_of(
     cx: &Cx,
     used: &FrontTargetGroup,
     id: &str,
     is_healthy: bool,
-) -> Option<Vec<String>> {
+) -> Result<Option<Vec<String>>, FactError> {
+    let named = |groups: &[GroupName]| groups.iter().map(|group| group.group_id.clone()).collect();
     let machine = match used.group.target_type.as_str() {
         "instance" => id.to_owned(),
         "ip" => {
-            let service = used.service.as_ref()?;
-            let pods = pods_of(cx, service).await.ok()?;
-            let pod = pods.iter().find(|pod| pod.status.pod_ip.as_deref() == Some(id))?;
-            if let Some(own) = pod.metadata.annotation(&["vpc.amazonaws.com/pod-eni"]) {
-                return own_groups(cx, own).await;
+            let vpc = (*cx.get(OurVpc).await?).clone();
+            let all = cx.get(NetworkInterfaces { vpc }).await;
+            let own = all.iter().flat_map(|all| all.iter()).find(|own| own.has(id));
+            if let Some(own) = own {
+                return Ok(Some(named(&own.groups)));
             }
             // Nodes can be set up so that pods are in other groups than they; what works isn't wrong.
-            if is_healthy {
-                return None;
+            let machine = if is_healthy { None } else { machine_behind(cx, used, id).await };
+            match machine {
+                Some(machine) => machine,
+                None => return all.map(|_| None),
             }
-            machine_of(cx, pod).await?
         }
-        _ => return None,
+        _ => return Ok(None),
     };
-    let cluster = cluster_name(cx).await.ok()?;
-    let machines = cx.get(Instances { cluster }).await.ok()?;
-    let machine = machines.instances().find(|instance| instance.instance_id == machine)?;
-    Some(machine.security_groups.iter().map(|group| group.group_id.clone()).collect())
+    let cluster = cluster_name(cx).await?;
+    let machines = cx.get(Instances { cluster }).await?;
+    let machine = machines.instances().find(|instance| instance.instance_id == machine);
+    Ok(machine.map(|machine| named(&machine.security_groups)))
 }
 
-/// The groups of a pod's own address: `[{"eniId":"eni-1","privateIp":"10.0.0.9"}]`.
-async fn own_groups(cx: &Cx, annotation: &str) -> Option<Vec<String>> {
-    let said: Value = serde_json::from_str(annotation).ok()?;
-    let id = said.get(0)?.get("eniId")?.as_str()?;
-    let vpc = (*cx.get(OurVpc).await.ok()?).clone();
-    let all = cx.get(NetworkInterfaces { vpc }).await.ok()?;
-    let own = all.iter().find(|address| address.network_interface_id == id)?;
-    Some(own.groups.iter().map(|group| group.group_id.clone()).collect())
+/// The machine that the pod at an address runs on.
+async fn machine_behind(cx: &Cx, used: &FrontTargetGroup, address: &str) -> Option<String> {
+    let pods = pods_of(cx, used.service.as_ref()?).await.ok()?;
+    let pod = pods.iter().find(|pod| pod.status.pod_ip.as_deref() == Some(address))?;
+    machine_of(cx, pod).await
 }
 
 async fn report(
@@ -276,10 +279,9 @@ mod tests {
         group["Port"] = 8080.into();
         let health = &mut deployment.file("aws/elbv2/describe-target-health")[TARGETS];
         health["TargetHealthDescriptions"][0]["Target"] = json!({ "Id": "10.0.0.9", "Port": 8080 });
-        deployment.named("Pod", "gateway-0")["metadata"]["annotations"] =
-            json!({ "vpc.amazonaws.com/pod-eni": r#"[{"eniId":"eni-1"}]"# });
         *deployment.file("aws/ec2/describe-network-interfaces") = json!({ "NetworkInterfaces": [
-            { "NetworkInterfaceId": "eni-1", "VpcId": "vpc-1", "Groups": [{ "GroupId": "sg-pods" }] }] });
+            { "NetworkInterfaceId": "eni-1", "VpcId": "vpc-1", "Groups": [{ "GroupId": "sg-pods" }],
+                "PrivateIpAddresses": [{ "PrivateIpAddress": "10.0.0.9" }] }] });
         let groups = deployment.file("aws/ec2/describe-security-groups");
         groups["SecurityGroups"]
             .as_array_mut()
@@ -308,6 +310,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_interface_tells_of_a_healthy_pod_whose_health_port_is_another() {
+        let mut deployment = with(json!([{ "IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080,
+            "UserIdGroupPairs": [{ "GroupId": "sg-front" }] }]));
+        let group = &mut deployment.file("aws/elbv2/describe-target-groups")["TargetGroups"][0];
+        group["TargetType"] = "ip".into();
+        group["HealthCheckPort"] = "15021".into();
+        deployment.file("aws/elbv2/describe-target-health")[TARGETS] = json!({
+            "TargetHealthDescriptions": [{ "Target": { "Id": "10.0.0.17", "Port": 8080 },
+                "TargetHealth": { "State": "healthy" } }] });
+        // The pods' addresses are given out by sixteens.
+        *deployment.file("aws/ec2/describe-network-interfaces") = json!({ "NetworkInterfaces": [
+            { "NetworkInterfaceId": "eni-1", "VpcId": "vpc-1", "Groups": [{ "GroupId": "sg-nodes" }],
+                "Ipv4Prefixes": [{ "Ipv4Prefix": "10.0.0.16/28" }] }] });
+        let says = deployment.report(&NodeSecurityGroup).await;
+        assert!(says.contains("pass     aws-node-security-group"), "{says}");
+
+        deployment.without("aws/ec2/describe-network-interfaces");
+        let says = deployment.report(&NodeSecurityGroup).await;
+        assert!(says.contains("unknown  aws-node-security-group"), "{says}");
+        assert!(says.contains("aws ec2 describe-network-interfaces"), "{says}");
+    }
+
+    #[tokio::test]
     async fn what_is_healthy_is_reached() {
         let mut deployment = with(json!([]));
         let health = &mut deployment.file("aws/elbv2/describe-target-health")[TARGETS];
@@ -332,12 +357,16 @@ mod tests {
 
             NOT SEEN, so a cause may hide there
               aws-node-security-group
-                unreachable: the security groups of the targets of k8s-gateway are not known
+                not collected: aws/ec2/describe-instances.json
+                  aws ec2 describe-instances \
+                    --filters Name=tag-key,Values=kubernetes.io/cluster/kf
 
             unknown  aws-node-security-group
                      The security groups of the targets let the load balancer in
-                     (unreachable: the security groups of the targets of k8s-gateway are not
-                     known)
+                     (not collected: aws/ec2/describe-instances.json; `aws ec2
+                     describe-instances --filters
+                     Name=tag-key,Values=kubernetes.io/cluster/kf` prints it (asking for
+                     aws.instances {"cluster":"kf"}))
         "#]]
         .assert_eq(&deployment.report(&NodeSecurityGroup).await);
     }

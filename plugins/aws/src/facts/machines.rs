@@ -116,7 +116,20 @@ shape! {
         subnet_id: String,
         vpc_id: String,
         groups: Vec<GroupName>,
+        private_ip_addresses: Vec<PrivateAddress>,
+        ipv4_prefixes: Vec<Prefix>,
         tag_set: Vec<Tag>,
+    }
+
+    /// One address of an interface.
+    pub struct PrivateAddress of types::NetworkInterfacePrivateIpAddress in "PascalCase" {
+        private_ip_address: String,
+    }
+
+    /// Addresses of an interface that pods are given (Amazon EKS documentation, "Assign more IP
+    /// addresses to nodes with prefixes").
+    pub struct Prefix of types::Ipv4PrefixSpecification in "PascalCase" {
+        ipv4_prefix: String,
     }
 
     /// A zone of the region.
@@ -200,6 +213,18 @@ fact! {
         let what = "ec2 describe-availability-zones".to_owned();
         let call = client.describe_availability_zones().send();
         Ok(asked(cx, what, Self::NEEDS[0], call).await?.availability_zones.keep())
+    }
+}
+
+impl NetworkInterface {
+    /// Whether a pod at this address is reached by it.
+    pub fn has(&self, address: &str) -> bool {
+        let own = self.private_ip_addresses.iter().any(|own| own.private_ip_address == address);
+        let Ok(address) = address.parse::<std::net::Ipv4Addr>() else { return own };
+        let prefixes = self.ipv4_prefixes.iter();
+        own || prefixes
+            .filter_map(|prefix| prefix.ipv4_prefix.parse::<ipnet::Ipv4Net>().ok())
+            .any(|prefix| prefix.contains(&address))
     }
 }
 
