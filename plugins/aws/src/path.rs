@@ -99,6 +99,8 @@ impl Stretch for SignIn {
             let domain = resource("UserPoolDomain", sign_in.domain());
             for host in hosts.iter().map(|host| host_resource(host)) {
                 path.needs(&host, &client);
+                // The load balancer answers all the same, and nobody gets past the sign-in.
+                path.set_up_by(&host, &client);
                 path.needs(&host, &domain);
             }
             path.built_from(&client, &pool);

@@ -4,7 +4,8 @@ use kfcheck_probe::{DnsAnswer, DnsProbe, HttpAnswer, HttpProbe};
 use url::Url;
 
 use crate::{
-    AuthenticateCognito, CognitoSignIns, FrontClassics, FrontLoadBalancers, Hosts,
+    AuthenticateCognito, CognitoSignIns, FrontClassics, FrontLoadBalancers, FrontTargetGroups,
+    Hosts, TargetHealthDescription, TargetsHealth,
     redirect::{Leads, said, target},
     sign_in::{SignInAsked, sign_in_asked},
 };
@@ -96,9 +97,37 @@ async fn judge(cx: &Cx, subject: &Resource, answer: &HttpAnswer, out: &mut Findi
         (status, None) => Some(judge_status(status, by_balancer, answer)),
     };
     if wrong.is_none() {
-        out.answers(subject);
+        // What the load balancer answers by itself says nothing of what is behind it.
+        if by_balancer && !are_reached(cx).await {
+            out.ok(subject);
+        } else {
+            out.answers(subject);
+        }
     }
     Ok(wrong)
+}
+
+/// Whether the load balancer reaches something behind it, or may. Where no target is healthy it sends
+/// requests to all of them (Elastic Load Balancing documentation, "Target group health"): those whose
+/// answer the health check doesn't take have answered, and one on another port says nothing of theirs.
+async fn are_reached(cx: &Cx) -> bool {
+    for used in cx.get(FrontTargetGroups).await.iter().flat_map(|groups| groups.iter()) {
+        let target_group = used.group.target_group_arn.clone();
+        let Ok(health) = cx.get(TargetsHealth { target_group }).await else { continue };
+        let reached = |target: &TargetHealthDescription| {
+            target.target_health.as_ref().is_some_and(|health| {
+                health.state == "healthy" || health.reason == "Target.ResponseCodeMismatch"
+            })
+        };
+        let asks_elsewhere = !["", "traffic-port"].contains(&&*used.group.health_check_port)
+            && used.group.port.map(|port| port.to_string()).as_ref()
+                != Some(&used.group.health_check_port);
+        let targets = &health.target_health_descriptions;
+        if targets.iter().any(reached) || asks_elsewhere && !targets.is_empty() {
+            return true;
+        }
+    }
+    false
 }
 
 fn judge_tls(answer: &HttpAnswer) -> Option<Wrong> {
