@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, process::Command};
 
 use kfcheck::{Report, Runner, Status};
-use kfcheck_mocks::{Fault, FaultProxy, Times};
+use kfcheck_mocks::{Fault, FaultProxy, KEYS, TOKENS, Times};
 use kfcheck_report::{Style, text};
 use kfcheck_tests::{Sky, program, provider, root};
 
@@ -167,4 +167,62 @@ async fn a_profile_is_read_from_the_files_of_the_aws_cli() {
     };
     assert!(sky.amazon.headers().iter().all(signed));
     assert!(!says.contains("hunter2"), "{says}");
+}
+
+/// Whether every request was signed with the key of these credentials.
+fn are_signed_with(sky: &Sky, key: &str) -> bool {
+    let is_signed = |headers: &Vec<(String, String)>| {
+        headers.iter().any(|(name, value)| name == "authorization" && value.contains(key))
+    };
+    let all = sky.amazon.headers();
+    // The one that asks for the credentials has no signature.
+    let signed =
+        |headers: &&Vec<(String, String)>| headers.iter().any(|(name, _)| name == "authorization");
+    let signed: Vec<_> = all.iter().filter(signed).collect();
+    !signed.is_empty() && signed.into_iter().all(is_signed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_accounts_role_is_taken_by_its_token() {
+    let sky = healthy().await;
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, TOKENS[0]).unwrap();
+    let (says, code) = run(&sky, |command| {
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.env("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/kfcheck");
+        command.env("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
+    })
+    .await;
+    assert_eq!(code, Some(0), "{says}");
+    assert!(are_signed_with(&sky, KEYS[0]), "{:?}", sky.amazon.headers());
+    assert!(!says.contains(TOKENS[0]), "{says}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_of_the_aws_cli_is_taken_up() {
+    let sky = healthy().await;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join(".aws/sso/cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    // Named by the SHA-1 of the session's name.
+    let session = "0ad374308c5a4e22f723adf10145eafad7c4031c.json";
+    let kept = serde_json::json!({ "accessToken": TOKENS[1], "expiresAt": "2099-01-01T00:00:00Z",
+        "region": "us-west-2", "startUrl": "https://example.awsapps.com/start" });
+    std::fs::write(cache.join(session), kept.to_string()).unwrap();
+    let config = folder.path().join("config");
+    let profile = "[profile prod]\nregion = us-west-2\nsso_session = my-sso\n\
+                   sso_account_id = 111122223333\nsso_role_name = Ops\n\
+                   [sso-session my-sso]\nsso_region = us-west-2\n\
+                   sso_start_url = https://example.awsapps.com/start\n";
+    std::fs::write(&config, profile).unwrap();
+    let home = folder.path().to_owned();
+    let (says, code) = run(&sky, |command| {
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.env("HOME", &home).env("AWS_CONFIG_FILE", &config).args(["--profile", "prod"]);
+    })
+    .await;
+    assert_eq!(code, Some(0), "{says}");
+    assert!(are_signed_with(&sky, KEYS[1]), "{:?}", sky.amazon.headers());
+    assert!(!says.contains(TOKENS[1]), "{says}");
 }

@@ -10,7 +10,7 @@ mod served;
 mod server;
 mod tunnel;
 
-pub use aws::{AwsMock, Models};
+pub use aws::{AwsMock, KEYS, Models, TOKENS};
 pub use fault_proxy::{Fault, FaultProxy, Proxy, Times};
 pub use google::{Documents, GoogleMock, TokenMock};
 pub use kubernetes::{Kind, KubernetesMock};

@@ -12,6 +12,7 @@ mod request;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod validate;
 pub(crate) mod wire;
 pub(crate) mod words;
@@ -31,6 +32,7 @@ use holdings::Holdings;
 pub use models::Models;
 use models::Protocol;
 use request::{Asked, Call};
+pub use tokens::{KEYS, TOKENS};
 use wire::REQUEST_ID;
 use xml::element;
 
@@ -86,6 +88,9 @@ impl Cloud {
         let (head, body) = request.into_parts();
         let body = axum::body::to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
         let asked = Asked::of(head, body);
+        if let Some(credentials) = asked.credentials_for_token() {
+            return credentials;
+        }
         let route = asked.route(&self.models);
         let (service, operation) = match &route {
             Ok(route) => (Some(route.service), Some(route.operation)),

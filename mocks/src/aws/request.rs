@@ -65,8 +65,16 @@ impl Asked {
         self.headers.get("x-amz-target")?.to_str().ok()
     }
 
-    fn form(&self) -> Vec<(String, String)> {
+    pub(super) fn form(&self) -> Vec<(String, String)> {
         pairs(&self.body)
+    }
+
+    pub(super) fn is_path(&self, path: &[&str]) -> bool {
+        self.path == path
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// Services are told by the target, by the version of a form, or by the path.

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use ipnet::Ipv4Net;
 use kfcheck::{Cx, FactError};
 
-use crate::{OurCluster, OurVpc, Permission, Scope, SecurityGroup, SecurityGroups, Subnets};
+use crate::{
+    OurCluster, OurVpc, Permission, Scope, SecurityGroup, SecurityGroups, Subnets, shape::tag,
+};
 
 /// The security groups of the cluster's network, and the addresses of its subnets.
 pub(crate) struct Network {
@@ -40,7 +42,10 @@ impl Network {
         subnets: impl Iterator<Item = &'a str>,
     ) -> Source {
         let ranges: Option<Vec<_>> = subnets.map(|id| self.subnets.get(id).copied()).collect();
-        Source { groups: groups.to_vec(), ranges: ranges.unwrap_or_default() }
+        let mut groups = groups.to_vec();
+        // The controller's rules for targets name the group that it shares among load balancers.
+        groups.sort_by_key(|id| !self.groups.iter().any(|g| g.group_id == *id && is_shared(g)));
+        Source { groups, ranges: ranges.unwrap_or_default() }
     }
 
     /// The groups of these ids, where all of them are here.
@@ -52,6 +57,24 @@ impl Network {
         let found: Vec<_> = ids.map(find).collect::<Option<_>>()?;
         (!found.is_empty()).then_some(found)
     }
+}
+
+/// Whether a group is the one that the controller gives all its load balancers for what is behind
+/// them (AWS Load Balancer Controller documentation, "Security groups for load balancers").
+fn is_shared(group: &SecurityGroup) -> bool {
+    tag(&group.tags, "elbv2.k8s.aws/resource") == Some("backend-sg")
+        || group.group_name.starts_with("k8s-traffic-")
+}
+
+/// Whether one of the groups lets anybody at all in.
+pub(crate) fn admits_anybody(groups: &[&SecurityGroup], port: u16) -> bool {
+    let permissions = groups.iter().flat_map(|group| &group.ip_permissions);
+    permissions.filter(|permission| permission.is_for(port)).any(|permission| {
+        !permission.ip_ranges.is_empty()
+            || !permission.ipv6_ranges.is_empty()
+            || !permission.user_id_group_pairs.is_empty()
+            || !permission.prefix_list_ids.is_empty()
+    })
 }
 
 /// Whether one of a machine's groups lets the source in, or may.

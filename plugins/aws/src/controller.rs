@@ -91,6 +91,16 @@ impl AlbController {
         ToldCluster::Unseen
     }
 
+    /// What the cluster tells it of its role: the ARN, and the service account that has it.
+    pub(crate) fn role(&self) -> Option<(&str, &Pod)> {
+        self.pods.iter().find_map(|pod| {
+            let mut variables = pod.spec.containers.iter().flat_map(|container| &container.env);
+            let arn =
+                variables.find(|variable| variable.name == "AWS_ROLE_ARN")?.value.as_deref()?;
+            Some((arn, &**pod))
+        })
+    }
+
     /// The version in its image's name, major and minor.
     pub(crate) fn version(&self) -> Option<(u32, u32)> {
         let containers = self.pods.iter().flat_map(|pod| &pod.spec.containers);

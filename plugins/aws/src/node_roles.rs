@@ -28,7 +28,8 @@ pub(crate) struct NodeRole {
 impl NodeRole {
     /// Whether its stack is being deleted, or was to be.
     pub(crate) fn is_to_go(&self) -> bool {
-        self.stack.as_ref().is_some_and(|stack| stack.is_to_go() || stack.never_was())
+        let is_taken_back = |stack: &Stack| stack.stack_status.starts_with("ROLLBACK_");
+        self.stack.as_ref().is_some_and(|stack| stack.is_to_go() || is_taken_back(stack))
     }
 
     /// Whether nodes are made with it.
@@ -37,7 +38,10 @@ impl NodeRole {
             ["ACTIVE", "DEGRADED", "CREATE_FAILED", "UPDATING"].contains(&&*group.status)
         };
         self.nodegroups.iter().any(living)
-            || self.stack.as_ref().is_some_and(|stack| stack.stack_status.ends_with("_COMPLETE"))
+            || self.stack.as_ref().is_some_and(|stack| {
+                // Nodes may be what it failed for.
+                stack.stack_status.ends_with("_COMPLETE") || stack.stack_status == "CREATE_FAILED"
+            })
     }
 }
 
@@ -69,7 +73,11 @@ impl Fact for NodeRoles {
             }
             match cx.get(StackResources { stack: stack.stack_name.clone() }).await {
                 Ok(parts) => {
-                    for part in parts.iter().filter(|part| is_there(part)) {
+                    // What is half made has its own reason.
+                    let is_made = |part: &&StackResource| {
+                        !stack.never_was() || part.resource_status == "CREATE_COMPLETE"
+                    };
+                    for part in parts.iter().filter(|part| is_there(part)).filter(is_made) {
                         let role = NodeRole {
                             name: part.physical_resource_id.clone(),
                             stack: Some(stack.clone()),

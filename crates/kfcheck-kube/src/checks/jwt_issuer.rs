@@ -9,7 +9,8 @@ check! {
     ///
     /// ## Why it matters
     /// Kubeflow lets pods and pipelines in by such tokens, with a rule for
-    /// `https://kubernetes.default.svc.cluster.local`. Managed clusters have another issuer: EKS
+    /// `https://kubernetes.default.svc.cluster.local`, or for an issuer of EKS's with a region and an
+    /// id to fill in, which change with the cluster. Managed clusters have another issuer: EKS
     /// `https://oidc.eks.…`, GKE `https://container.googleapis.com/…`. Then every one of these
     /// tokens is refused with 401, while people sign in as ever.
     ///
@@ -24,7 +25,9 @@ check! {
 impl Check for JwtIssuer {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let found = cx.get(on_path::<RequestAuthentication>()).await?;
-        for rule in found.seen(out) {
+        let rules = found.seen(out);
+        let issuers = || rules.iter().flat_map(|rule| &rule.spec.jwt_rules).map(|jwt| &jwt.issuer);
+        for rule in rules {
             let mut ours = rule.spec.jwt_rules.iter().enumerate().filter(|(_, jwt)| is_own(jwt));
             let Some((nth, jwt)) = ours.next() else { continue };
             let Some(right) = out.known(&**rule, cx.get(TokenIssuer).await) else { continue };
@@ -32,7 +35,8 @@ impl Check for JwtIssuer {
             if right.is_empty() {
                 continue;
             }
-            if jwt.issuer == *right || ours.any(|(_, other)| other.issuer == *right) {
+            // Beside one for this cluster, tokens of another may be wanted as well.
+            if issuers().any(|issuer| issuer == right) {
                 out.ok(&**rule);
                 continue;
             }
@@ -56,11 +60,17 @@ impl Check for JwtIssuer {
     }
 }
 
-/// Whether a rule is for the tokens of this cluster: by the issuer that most have, or by the keys.
+/// Whether a rule is for the tokens of a cluster, and so of this one: by the issuers that clusters
+/// have, or by the keys. Kubeflow's manifests have the form of EKS's with nothing filled in.
 fn is_own(rule: &JwtRule) -> bool {
     let keys = rule.jwks_uri.as_deref().unwrap_or_default();
     let at = keys.split("://").nth(1).unwrap_or_default();
-    rule.issuer.starts_with("https://kubernetes.default")
+    let issuers = [
+        "https://kubernetes.default",
+        "https://oidc.eks.",
+        "https://container.googleapis.com/v1/projects/",
+    ];
+    issuers.iter().any(|issuer| rule.issuer.starts_with(issuer))
         || at.starts_with("kubernetes.default")
         || at.starts_with("cluster-jwks-proxy.")
 }
@@ -129,6 +139,19 @@ mod tests {
             FAIL     istio-jwt-issuer
                      Tokens of this cluster are taken by their issuer
         "#]].assert_eq(&with(OWN, Some(issuer)).await);
+    }
+
+    #[tokio::test]
+    async fn a_form_that_nobody_filled_in_is_no_issuer() {
+        let form = "https://oidc.eks.AWS_REGION.amazonaws.com/id/CLUSTER_ID";
+        let right = "https://oidc.eks.eu-west-1.amazonaws.com/id/0A1B";
+        let says = with(form, Some(right)).await;
+        assert!(says.contains(&format!("issuer    {form}")), "{says}");
+        assert!(says.contains(&format!("right is  {right}")), "{says}");
+        // The same of a cluster that this one took the place of.
+        let former = "https://oidc.eks.eu-west-1.amazonaws.com/id/FFFF";
+        assert!(with(former, Some(right)).await.contains("FAIL     istio-jwt-issuer"));
+        assert!(with(right, Some(right)).await.contains("pass     istio-jwt-issuer"));
     }
 
     #[tokio::test]

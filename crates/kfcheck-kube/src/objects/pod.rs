@@ -32,6 +32,9 @@ pub struct PodSpec {
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
+    /// Who it is for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<String>,
     /// The Secrets that are files in it.
     #[serde(deserialize_with = "of_secrets", skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
@@ -126,7 +129,7 @@ fn without_token<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Mount>, D::Er
 
 /// What controllers, web applications and the API server are told that checks read, and that is
 /// never a secret.
-pub const PLAIN: [&str; 12] = [
+pub const PLAIN: [&str; 14] = [
     "--oidc-client-id",
     "--oidc-issuer-url",
     "--service-account-issuer",
@@ -136,6 +139,8 @@ pub const PLAIN: [&str; 12] = [
     "--ingress-class",
     "--aws-region",
     "--aws-vpc-id",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
     "CLUSTER_NAME",
     "USERID_HEADER",
     "USERID_PREFIX",

@@ -5,12 +5,13 @@ use kfcheck_kube::{Ingress, Pod};
 
 use crate::{
     AlbController, AlbControllers, AlbIngresses, ClusterNames, FrontLoadBalancers, OurCluster,
-    OurVpc, Scope, Subnets,
+    OurVpc, Roles, Scope, Subnets,
     complaints::{Trouble, complaint, denied_action, denied_role, error_in, logged},
     controller::ToldCluster,
-    facts::resource,
+    facts::{resource, role_name},
     fronts::annotation,
     shape::tag,
+    trust::{Bearer, Mistrust},
 };
 
 check! {
@@ -269,18 +270,83 @@ async fn examine_trouble(
                 out.built_from(deployment, resource("Role", &role));
             }
         }
-        Trouble::Credentials => {
-            out.fail(deployment, "has no credentials for AWS")
-                .evidence("says", says)
-                .fix(
-                    Risk::None,
-                    "shows which service account it runs as; that names the role",
-                    format!("kubectl get deployment {name} -n {namespace} -o yaml"),
-                )
-                .hearsay();
-        }
+        Trouble::Credentials => match known_cause(cx, controller).await {
+            Some(cause) => {
+                let finding = out.fail(deployment, cause.message);
+                finding.evidence("role", cause.role);
+                if !cause.trusts.is_empty() {
+                    finding.evidence("trusts", cause.trusts.join(", "));
+                }
+                finding.evidence("says", says).fix(Risk::None, cause.fix.0, cause.fix.1);
+            }
+            None => {
+                out.fail(deployment, "has no credentials for AWS")
+                    .evidence("says", says)
+                    .fix(
+                        Risk::None,
+                        "shows which service account it runs as; that names the role",
+                        format!("kubectl get deployment {name} -n {namespace} -o yaml"),
+                    )
+                    .hearsay();
+            }
+        },
     }
     Ok(false)
+}
+
+/// Why its own role isn't given to the controller.
+struct Cause {
+    message: String,
+    role: String,
+    trusts: Vec<String>,
+    fix: (&'static str, String),
+}
+
+/// What the role of its service account says, where it has one and that was read.
+async fn known_cause(cx: &Cx, controller: &AlbController) -> Option<Cause> {
+    let (arn, pod) = controller.role()?;
+    let account_id = arn.split(':').nth(4)?;
+    // What another account has isn't asked for.
+    if cx.get(Scope).await.ok()?.account_id != account_id {
+        return None;
+    }
+    let namespace = pod.metadata.namespace();
+    let account = pod.spec.service_account_name.as_deref().unwrap_or("default");
+    let name = role_name(arn);
+    let roles = cx.get(Roles { name: name.to_owned() }).await.ok()?;
+    let Some(role) = roles.first() else {
+        return Some(Cause {
+            message: format!("is to have role {name}, which does not exist"),
+            role: arn.to_owned(),
+            trusts: Vec::new(),
+            fix: (
+                "shows what names the role: an annotation of its service account",
+                format!("kubectl get serviceaccount {account} -n {namespace} -o yaml"),
+            ),
+        });
+    };
+    let ours = cx.get(OurCluster).await.ok()?;
+    let cluster = ours.as_ref().as_ref()?;
+    let issuer = &cluster.identity.as_ref()?.oidc.as_ref()?.issuer;
+    let bearer = Bearer::new(issuer, namespace, account);
+    let trust = &role.assume_role_policy_document;
+    let (whom, trusts) = match bearer.is_kept_out(trust)? {
+        Mistrust::NoTokens => ("no service account of any cluster", Vec::new()),
+        Mistrust::OtherIssuer(all) => ("another cluster's tokens, and not this one's", all),
+        Mistrust::OtherAccount(all) => ("another service account, and not the controller's", all),
+    };
+    let policy = bearer.let_in(trust, account_id);
+    Some(Cause {
+        message: format!("is not given its role {name}, which trusts {whom}"),
+        role: arn.to_owned(),
+        trusts,
+        fix: (
+            "lets its service account in as well",
+            format!(
+                "aws iam update-assume-role-policy --role-name {name} --policy-document '{policy}'"
+            ),
+        ),
+    })
 }
 
 /// The subnets that could be tagged so that the controller finds them, as the command that does, or
@@ -433,6 +499,53 @@ mod tests {
                      The controller for load balancers works for this cluster
         "#]]
         .assert_eq(&deployment.report(&AlbControllerWorks).await);
+    }
+
+    #[tokio::test]
+    async fn a_role_that_trusts_another_service_account_is_named() {
+        let says = "WebIdentityErr: failed to retrieve credentials caused by: AccessDenied: Not \
+                    authorized to perform sts:AssumeRoleWithWebIdentity";
+        let mut deployment = with(&["--cluster-name=kf"], says);
+        let issuer = "oidc.eks.us-west-2.amazonaws.com/id/0A1B";
+        let role = "arn:aws:iam::111122223333:role/alb";
+        let pod = &mut deployment.named("Pod", "controller-0")["spec"];
+        pod["serviceAccountName"] = "alb".into();
+        pod["containers"][0]["env"] = json!([{ "name": "AWS_ROLE_ARN", "value": role }]);
+        deployment.file("aws/eks/describe-cluster")["clusters"][0]["identity"] =
+            json!({ "oidc": { "issuer": format!("https://{issuer}") } });
+        let trust = json!({ "Statement": [{ "Effect": "Allow",
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Principal": { "Federated": format!("arn:aws:iam::111122223333:oidc-provider/{issuer}") },
+            "Condition": { "StringEquals": {
+                format!("{issuer}:sub"): "system:serviceaccount:kubeflow:alb" } } }] });
+        deployment.file("aws/iam/list-roles")["Roles"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "RoleName": "alb", "Arn": role, "AssumeRolePolicyDocument": trust }));
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-alb-controller
+              Deployment kube-system/aws-load-balancer-controller is not given its role alb,
+                which trusts another service account, and not the controller's
+                role      arn:aws:iam::111122223333:role/alb
+                trusts    system:serviceaccount:kubeflow:alb
+                says      WebIdentityErr: failed to retrieve credentials caused by:
+                          AccessDenied: Not authorized to perform
+                          sts:AssumeRoleWithWebIdentity
+                fix       lets its service account in as well
+                          aws iam update-assume-role-policy --role-name alb \
+                            --policy-document '{"Statement":[{"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"oidc.eks.us-west-2.amazonaws.com/id/0A1B:sub":"system:serviceaccount:kubeflow:alb"}},"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::111122223333:oidc-provider/oidc.eks.us-west-2.amazonaws.com/id/0A1B"}},{"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"oidc.eks.us-west-2.amazonaws.com/id/0A1B:aud":"sts.amazonaws.com","oidc.eks.us-west-2.amazonaws.com/id/0A1B:sub":"system:serviceaccount:kube-system:alb"}},"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::111122223333:oidc-provider/oidc.eks.us-west-2.amazonaws.com/id/0A1B"}}],"Version":"2012-10-17"}'
+              kubectl kfcheck explain aws-alb-controller
+
+            FAIL     aws-alb-controller
+                     The controller for load balancers works for this cluster
+        "#]].assert_eq(&deployment.report(&AlbControllerWorks).await);
+        let roles = deployment.file("aws/iam/list-roles")["Roles"].as_array_mut().unwrap();
+        roles.pop();
+        let report = deployment.report(&AlbControllerWorks).await;
+        let words = report.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("is to have role alb, which does not exist"), "{report}");
     }
 
     #[tokio::test]

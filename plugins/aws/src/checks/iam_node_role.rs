@@ -62,6 +62,10 @@ impl Check for IamNodeRole {
             }
             if is_there && role.is_in_use() && lacks(role, &on_role, out) {
                 role.nodegroups.iter().for_each(|group| out.built_from(group, &subject));
+                // Nodes that didn't join are what such a stack failed for.
+                for stack in role.stack.iter().filter(|stack| stack.never_was()) {
+                    out.built_from(stack, &subject);
+                }
                 continue;
             }
             if !may_keep(cx, role, &on_role, out).await {
@@ -405,6 +409,13 @@ mod tests {
                      The roles of nodes have what nodes need, and nothing that keeps them
         "#]]
         .assert_eq(&deployment.report(&IamNodeRole).await);
+        // Their stack, which waited for them, failed for the same.
+        let stack = &mut deployment.file("aws/cloudformation/describe-stacks")["Stacks"];
+        for stack in stack.as_array_mut().unwrap() {
+            stack["StackStatus"] = "CREATE_FAILED".into();
+        }
+        let report = deployment.report(&IamNodeRole).await;
+        assert!(report.contains("role kf-nodes lacks AmazonEKSWorkerNodePolicy"), "{report}");
         // A policy of somebody's own may allow the same.
         *deployment.file("aws/iam/list-role-policies") =
             json!({ "kf-nodes": { "PolicyNames": ["nodes"] } });

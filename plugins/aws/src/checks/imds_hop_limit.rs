@@ -48,7 +48,8 @@ impl Check for ImdsHopLimit {
                 let Some(machine) = machines.find(|m| Some(&*m.instance_id) == id) else {
                     continue;
                 };
-                if !is_near_only(machine) || is_machines_own(pod, machine) {
+                let is_of_its_own = found.role().is_some();
+                if !is_near_only(machine) || is_of_its_own || is_machines_own(pod, machine) {
                     out.ok(machine);
                     continue;
                 }

@@ -1,18 +1,20 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    FrontTargetGroup, FrontTargetGroups, GroupName, Instances, NetworkInterfaces, OurVpc, Scope,
-    SecurityGroup, TargetHealthDescription, TargetsHealth,
-    admission::{Network, Source, admits, cluster_name, ours},
+    FrontClassics, FrontLoadBalancers, FrontTargetGroup, FrontTargetGroups, GroupName, Instances,
+    NetworkInterfaces, OurVpc, Scope, SecurityGroup, TargetHealthDescription, TargetsHealth,
+    admission::{Network, Source, admits, admits_anybody, cluster_name, ours},
+    sign_in::doors_of,
     targets::{machine_of, pods_of},
 };
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
 
 check! {
     /// ## What it checks
-    /// That the security groups of the nodes, or of the pods where requests go to these directly, let
-    /// the load balancer in on the port that it sends requests to and on the one that its health
-    /// check asks.
+    /// That the security groups of the load balancer let anybody in at all on the port that users come
+    /// by, and that those of the nodes, or of the pods where requests go to these directly, let the
+    /// load balancer in on the port that it sends requests to and on the one that its health check
+    /// asks.
     ///
     /// ## Why it matters
     /// What a security group doesn't let in is dropped without an answer: targets time out, and the
@@ -24,18 +26,23 @@ check! {
     /// without `manage-backend-security-group-rules`.
     pub(crate) struct NodeSecurityGroup;
     id: "aws-node-security-group",
-    title: "The security groups of the targets let the load balancer in",
+    title: "Security groups let users and the load balancer through",
 }
 
 #[async_trait]
 impl Check for NodeSecurityGroup {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let entrances = entrances(cx).await?;
         let groups = cx.get(FrontTargetGroups).await?;
-        if groups.is_empty() {
-            out.skip("no load balancer at the entrance has target groups");
+        if groups.is_empty() && entrances.is_empty() {
+            out.skip("no load balancer at the entrance has security groups or target groups");
             return Ok(());
         }
         let network = Network::of(cx).await?;
+        let region = cx.get(Scope).await?.region.clone();
+        for entrance in &entrances {
+            entrance.examine(&network, &region, out);
+        }
         for used in groups.iter() {
             let target_group = used.group.target_group_arn.clone();
             let health = cx.get(TargetsHealth { target_group }).await;
@@ -43,6 +50,84 @@ impl Check for NodeSecurityGroup {
             examine(cx, &network, used, &health.target_health_descriptions, out).await?;
         }
         Ok(())
+    }
+}
+
+/// A load balancer that has security groups, and the port that users come by.
+struct Entrance {
+    balancer: Resource,
+    name: String,
+    groups: Vec<String>,
+    port: u16,
+}
+
+async fn entrances(cx: &Cx) -> Result<Vec<Entrance>, FactError> {
+    let mut all = Vec::new();
+    for front in cx.get(FrontLoadBalancers).await?.iter() {
+        let doors = doors_of(cx, &front.balancer).await?;
+        let listeners = doors.iter().map(|door| (&*door.listener.protocol, door.listener.port));
+        all.extend(Entrance::of(
+            Resource::from(&front.balancer),
+            &front.balancer.load_balancer_name,
+            &front.balancer.security_groups,
+            listeners,
+        ));
+    }
+    for front in cx.get(FrontClassics).await?.iter() {
+        let listeners = front.balancer.listeners();
+        all.extend(Entrance::of(
+            Resource::from(&front.balancer),
+            &front.balancer.load_balancer_name,
+            &front.balancer.security_groups,
+            listeners.map(|listener| (&*listener.protocol, Some(listener.load_balancer_port))),
+        ));
+    }
+    Ok(all)
+}
+
+impl Entrance {
+    /// Nothing where no groups keep anybody out, or nothing listens where browsers come by.
+    fn of<'a>(
+        balancer: Resource,
+        name: &str,
+        groups: &[String],
+        listeners: impl Iterator<Item = (&'a str, Option<i32>)>,
+    ) -> Option<Self> {
+        let number = |(_, port): (&str, Option<i32>)| port.and_then(|p| u16::try_from(p).ok());
+        let listeners: Vec<_> = listeners.collect();
+        let secure = listeners.iter().find(|l| l.1 == Some(443) || ["HTTPS", "TLS"].contains(&l.0));
+        let port = number(*secure.or_else(|| listeners.iter().find(|l| l.1 == Some(80)))?)?;
+        (!groups.is_empty()).then(|| Self {
+            balancer,
+            name: name.to_owned(),
+            groups: groups.to_vec(),
+            port,
+        })
+    }
+
+    fn examine(&self, network: &Network, region: &str, out: &mut Findings) {
+        // A list without them tells nothing; that they exist is certain.
+        let Some(groups) = network.groups(self.groups.iter().map(String::as_str)) else { return };
+        let Some(group) = groups.first() else { return };
+        if admits_anybody(&groups, self.port) {
+            out.ok(&self.balancer);
+            return;
+        }
+        let Self { balancer, name, port, .. } = self;
+        let resource = Resource::from(*group);
+        let message = format!("lets nobody in to load balancer {name} on TCP {port}");
+        out.fail(&resource, message)
+            .evidence("load balancer's groups", self.groups.join(", "))
+            .fix(
+                Risk::Opens,
+                "lets everybody in; name fewer addresses where not everybody is to come",
+                format!(
+                    "aws ec2 authorize-security-group-ingress --region {region} --group-id {} \
+                     --protocol tcp --port {port} --cidr 0.0.0.0/0",
+                    group.group_id
+                ),
+            );
+        out.depends(balancer, &resource);
     }
 }
 
@@ -247,9 +332,40 @@ mod tests {
               kubectl kfcheck explain aws-node-security-group
 
             FAIL     aws-node-security-group
-                     The security groups of the targets let the load balancer in
+                     Security groups let users and the load balancer through
         "#]]
         .assert_eq(&deployment.report(&NodeSecurityGroup).await);
+    }
+
+    #[tokio::test]
+    async fn a_load_balancer_that_lets_nobody_in_is_down() {
+        let mut deployment = Deployment::healthy();
+        let groups = &mut deployment.file("aws/ec2/describe-security-groups")["SecurityGroups"];
+        let front = groups.as_array_mut().unwrap();
+        let front = front.iter_mut().find(|group| group["GroupId"] == "sg-front").unwrap();
+        front["IpPermissions"] = json!([{ "IpProtocol": "tcp", "FromPort": 80, "ToPort": 80,
+            "IpRanges": [{ "CidrIp": "0.0.0.0/0" }] }]);
+        expect![[r#"
+            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  aws-node-security-group
+              security group sg-front lets nobody in to load balancer k8s-front on TCP 443
+                load balancer's groups
+                          sg-front
+                fix       lets everybody in; name fewer addresses where not everybody is to
+                          come
+                          aws ec2 authorize-security-group-ingress --region us-west-2 \
+                            --group-id sg-front --protocol tcp --port 443 --cidr 0.0.0.0/0
+              kubectl kfcheck explain aws-node-security-group
+
+            FAIL     aws-node-security-group
+                     Security groups let users and the load balancer through
+        "#]].assert_eq(&deployment.report(&NodeSecurityGroup).await);
+        let mut classic = Deployment::classic();
+        *classic.file("aws/ec2/describe-security-groups") =
+            deployment.file("aws/ec2/describe-security-groups").clone();
+        let report = classic.report(&NodeSecurityGroup).await;
+        assert!(report.contains("lets nobody in to load balancer aclassic on TCP 443"), "{report}");
     }
 
     #[tokio::test]
@@ -265,7 +381,7 @@ mod tests {
             0 not seen.
 
             pass     aws-node-security-group
-                     The security groups of the targets let the load balancer in
+                     Security groups let users and the load balancer through
         "#]]
         .assert_eq(&deployment.report(&NodeSecurityGroup).await);
     }
@@ -304,7 +420,7 @@ mod tests {
               kubectl kfcheck explain aws-node-security-group
 
             FAIL     aws-node-security-group
-                     The security groups of the targets let the load balancer in
+                     Security groups let users and the load balancer through
         "#]]
         .assert_eq(&deployment.report(&NodeSecurityGroup).await);
     }
@@ -342,7 +458,7 @@ mod tests {
             0 not seen.
 
             pass     aws-node-security-group
-                     The security groups of the targets let the load balancer in
+                     Security groups let users and the load balancer through
         "#]]
         .assert_eq(&deployment.report(&NodeSecurityGroup).await);
     }
@@ -362,7 +478,7 @@ mod tests {
                     --filters Name=tag-key,Values=kubernetes.io/cluster/kf
 
             unknown  aws-node-security-group
-                     The security groups of the targets let the load balancer in
+                     Security groups let users and the load balancer through
                      (not collected: aws/ec2/describe-instances.json; `aws ec2
                      describe-instances --filters
                      Name=tag-key,Values=kubernetes.io/cluster/kf` prints it (asking for
@@ -385,7 +501,7 @@ mod tests {
                   aws ec2 describe-security-groups --filters Name=vpc-id,Values=vpc-1
 
             unknown  aws-node-security-group
-                     The security groups of the targets let the load balancer in
+                     Security groups let users and the load balancer through
                      (not collected: vpc-1 in aws/ec2/describe-security-groups.json; `aws
                      ec2 describe-security-groups --filters Name=vpc-id,Values=vpc-1` prints
                      it (asking for aws.securityGroups {"vpc":"vpc-1"}))
@@ -397,12 +513,11 @@ mod tests {
     async fn a_classic_one_has_no_targets() {
         let deployment = Deployment::classic();
         expect![[r#"
-            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
-            passed, 0 not seen.
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 1 check passed,
+            0 not seen.
 
-            skip     aws-node-security-group
-                     The security groups of the targets let the load balancer in
-                     (no load balancer at the entrance has target groups)
+            pass     aws-node-security-group
+                     Security groups let users and the load balancer through
         "#]]
         .assert_eq(&deployment.report(&NodeSecurityGroup).await);
     }

@@ -31,6 +31,7 @@ shape! {
         description: Words,
         vpc_id: String,
         ip_permissions: Vec<Permission>,
+        ip_permissions_egress: Vec<Permission>,
         tags: Vec<Tag>,
     }
 
@@ -40,6 +41,7 @@ shape! {
         from_port: Option<i32>,
         to_port: Option<i32>,
         ip_ranges: Vec<IpRange>,
+        ipv6_ranges: Vec<Ipv6Range>,
         user_id_group_pairs: Vec<GroupPair>,
         prefix_list_ids: Vec<PrefixList>,
     }
@@ -47,6 +49,11 @@ shape! {
     /// Addresses that are let in.
     pub struct IpRange of types::IpRange in "PascalCase" {
         cidr_ip: String,
+    }
+
+    /// Addresses of IPv6 that are let in.
+    pub struct Ipv6Range of types::Ipv6Range in "PascalCase" {
+        cidr_ipv6: String,
     }
 
     /// A group whose members are let in.
