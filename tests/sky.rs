@@ -198,7 +198,7 @@ fn documents() -> Arc<Documents> {
 }
 
 /// The models of AWS's services, which `scripts/setup --tests` fetches.
-fn models() -> Arc<Models> {
+pub fn models() -> Arc<Models> {
     static ALL: OnceLock<Arc<Models>> = OnceLock::new();
     let open = || {
         let opened = Models::open(&root().join("target/tools/aws-api"));

@@ -3,10 +3,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use kfcheck_kube::Target;
 
-#[cfg(feature = "aws")]
-use crate::amazon::AwsArgs;
 #[cfg(feature = "gcp")]
 use crate::google::GoogleArgs;
+#[cfg(feature = "aws")]
+use crate::{amazon::AwsArgs, cleanup::Cleanup};
 use crate::{live::LiveArgs, provider::CloudArgs};
 
 /// Says which one broken thing takes the endpoint of a Kubeflow deployment down, with evidence and
@@ -58,9 +58,10 @@ pub enum Command {
         kubectl kfcheck aws --context prod --profile prod --host kubeflow.example.com\n  \
         kubectl kfcheck aws --cluster kf --region us-west-2\n  \
         kubectl kfcheck aws --bundle examples/eks-cognito-callback\n  \
-        kubectl kfcheck aws --bundle DIR --check 'aws-alb-*,aws-cognito-*' -v"
+        kubectl kfcheck aws --bundle DIR --check 'aws-alb-*,aws-cognito-*' -v\n  \
+        kubectl kfcheck aws cleanup                  # what clusters that are gone left behind"
     )]
-    Aws(Inspect<AwsArgs>),
+    Aws(Box<Amazon>),
     /// Inspect a deployment on your own machines (comes in a later version).
     Onprem(Later),
     /// Write down what an inspection sees, secrets left out, for others to inspect.
@@ -75,6 +76,15 @@ pub enum Command {
         /// The check's id, as reports name it.
         check: String,
     },
+    /// Print the permissions that an inspection takes, as the cloud's own policy.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck permissions aws > policy.json\n  \
+        kubectl kfcheck permissions aws --cleanup      # for `kubectl kfcheck aws cleanup`")]
+    Permissions {
+        /// Of what.
+        #[command(subcommand)]
+        of: Permissions,
+    },
     /// List the checks.
     #[command(after_help = "Example:\n  kubectl kfcheck checks --check 'gcp-neg-*'")]
     Checks {
@@ -85,6 +95,38 @@ pub enum Command {
         #[arg(long, value_name = "GLOB", value_delimiter = ',')]
         skip: Vec<String>,
     },
+}
+
+/// What to do on Amazon Web Services: inspect, where nothing else is said.
+#[cfg(feature = "aws")]
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Amazon {
+    /// Something else.
+    #[command(subcommand)]
+    pub task: Option<AmazonTask>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+    pub inspect: Inspect<AwsArgs>,
+}
+
+/// What else there is to do on Amazon Web Services.
+#[cfg(feature = "aws")]
+#[derive(Debug, Subcommand)]
+pub enum AmazonTask {
+    /// Delete what a cluster that is gone left behind; without --apply it only says what it would do.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck aws cleanup                            # which clusters left something\n  \
+        kubectl kfcheck aws cleanup --cluster kf-old           # what would be done, and why\n  \
+        kubectl kfcheck aws cleanup --cluster kf-old --apply   # do it, after its name was typed\n  \
+        kubectl kfcheck aws cleanup --cluster kf-old --plan-out plan.json\n  \
+        kubectl kfcheck aws cleanup --apply plan.json --yes    # do what somebody looked at\n  \
+        kubectl kfcheck aws cleanup --resume kfcheck-cleanup-kf-old.jsonl\n  \
+        kubectl kfcheck aws cleanup --restore-policies kfcheck-cleanup-kf-old.jsonl\n\n\
+        What it takes is printed by `kubectl kfcheck permissions aws --cleanup`.\n\n\
+        Exit codes: 0 done, or a plan; 1 not everything was done; 2 usage; 3 refused, as something\n\
+        that decides is not known or not as it was; nothing was changed then.")]
+    Cleanup(Box<Cleanup>),
 }
 
 /// Of what a bundle is to be.
@@ -105,6 +147,18 @@ pub enum Collected {
         kubectl kfcheck collect aws -o evidence/         # into a folder, to look into\n\n\
         What comes of it is inspected with `kubectl kfcheck aws --bundle PATH`.")]
     Aws(Collect<AwsArgs>),
+}
+
+/// Of what the permissions are printed.
+#[derive(Debug, Subcommand)]
+pub enum Permissions {
+    /// A policy of IAM's.
+    #[cfg(feature = "aws")]
+    Aws {
+        /// For the clean-up: what it reads, changes and may put back.
+        #[arg(long)]
+        cleanup: bool,
+    },
 }
 
 /// What to write down, and where.

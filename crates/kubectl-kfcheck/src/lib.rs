@@ -13,11 +13,14 @@
 #[cfg(feature = "aws")]
 mod amazon;
 mod args;
+#[cfg(feature = "aws")]
+mod cleanup;
 mod collect;
 #[cfg(feature = "gcp")]
 mod google;
 mod inspect;
 mod live;
+mod permissions;
 mod progress;
 mod provider;
 mod select;
@@ -31,7 +34,13 @@ use clap::Parser;
 
 #[cfg(feature = "aws")]
 pub use amazon::AwsArgs;
-pub use args::{Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Later};
+#[cfg(feature = "aws")]
+pub use args::{Amazon, AmazonTask};
+pub use args::{
+    Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Later, Permissions,
+};
+#[cfg(feature = "aws")]
+pub use cleanup::Cleanup;
 #[cfg(feature = "gcp")]
 pub use google::GoogleArgs;
 pub use live::LiveArgs;
@@ -68,7 +77,10 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
         #[cfg(feature = "gcp")]
         Command::Gcp(args) => inspect::run(&args, find(providers, "gcp")?).await,
         #[cfg(feature = "aws")]
-        Command::Aws(args) => inspect::run(&args, find(providers, "aws")?).await,
+        Command::Aws(args) => match args.task {
+            Some(AmazonTask::Cleanup(args)) => cleanup::run(&args).await,
+            None => inspect::run(&args.inspect, find(providers, "aws")?).await,
+        },
         #[cfg(feature = "gcp")]
         Command::Collect { of: Collected::Gcp(args) } => {
             collect::run(&args, find(providers, "gcp")?).await
@@ -78,6 +90,10 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
             collect::run(&args, find(providers, "aws")?).await
         }
         Command::Onprem(_) => Err(later("onprem")),
+        Command::Permissions { of } => {
+            print(&permissions::policy(&of)?)?;
+            Ok(0)
+        }
         Command::Explain { check } => {
             print(&select::explain(providers, &check)?)?;
             Ok(0)

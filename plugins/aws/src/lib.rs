@@ -2,6 +2,7 @@
 
 mod admission;
 mod checks;
+pub mod cleanup;
 mod client;
 mod cloud;
 mod complaints;
@@ -18,6 +19,7 @@ mod stacks;
 mod targets;
 #[cfg(test)]
 mod testing;
+mod trust;
 
 use kfcheck::{Check, FactMeta, Stretch};
 use kfcheck_kube::Objects;

@@ -40,11 +40,13 @@ pub(crate) fn is_absent<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> b
         "AccessPointNotFound",
         "TargetGroupNotFound",
         "NoSuchHostedZone",
+        "InvalidGroup.NotFound",
+        "InvalidNetworkInterfaceID.NotFound",
     ];
     words.contains(&code(error))
 }
 
-fn fault<E, R>(error: &SdkError<E, R>, action: &str) -> Fault
+pub(crate) fn fault<E, R>(error: &SdkError<E, R>, action: &str) -> Fault
 where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug + 'static,

@@ -11,7 +11,7 @@ use kfcheck_kube::{Chosen, Context};
 use tokio::sync::OnceCell;
 
 use fault::no_credentials;
-pub(crate) use fault::{asked, is_absent};
+pub(crate) use fault::{asked, fault, is_absent};
 
 /// How long a connection may take to make.
 const CONNECT: Duration = Duration::from_secs(3);

@@ -60,7 +60,7 @@ shape! {
 pub struct Document(pub Value);
 
 impl Document {
-    fn encoded(text: &str) -> Self {
+    pub(crate) fn encoded(text: &str) -> Self {
         let text = percent_decode_str(text).decode_utf8_lossy();
         Self(serde_json::from_str(&text).unwrap_or_default())
     }
