@@ -27,6 +27,20 @@ pub(super) struct Deletion {
 }
 
 impl Account {
+    /// With these stacks. An event that doesn't say what it is about is about its stack.
+    pub(super) fn of(mut stacks: Vec<Stack>) -> Self {
+        for stack in &mut stacks {
+            for event in &mut stack.events {
+                if event.logical_id.is_empty() {
+                    event.logical_id.clone_from(&stack.name);
+                    event.physical_id.clone_from(&stack.id);
+                    "AWS::CloudFormation::Stack".clone_into(&mut event.kind);
+                }
+            }
+        }
+        Self { stacks, ..Self::default() }
+    }
+
     /// The stack that a request means, in its region.
     pub(super) fn find(&self, meant: &str, region: &str) -> Option<usize> {
         let mut found = self.stacks.iter().enumerate();

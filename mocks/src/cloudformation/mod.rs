@@ -154,7 +154,7 @@ impl CloudFormationMock {
             wording: self.wording,
             on_call: self.on_call,
             stale: Stale::default(),
-            account: Turn::new(Account { stacks: self.stacks, ..Account::default() }),
+            account: Turn::new(Account::of(self.stacks)),
             calls: Mutex::default(),
             seen: Arc::clone(&seen),
         });

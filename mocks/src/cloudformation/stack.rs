@@ -36,8 +36,7 @@ pub struct Stack {
     pub outputs: Vec<Output>,
     /// The names of the exports of other stacks that it uses.
     pub imports: Vec<String>,
-    /// What has happened to it, the oldest first. What is left out of `StackId` and the like is
-    /// the stack's own.
+    /// What has happened to it, the oldest first.
     pub events: Vec<Event>,
 }
 
@@ -97,7 +96,7 @@ pub struct Output {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Event {
-    /// The part's name in the template; the stack's own name where it is about the stack.
+    /// The part's name in the template; empty, or the stack's own name, where it is about the stack.
     pub logical_id: String,
     /// What that is called where it is.
     pub physical_id: String,
