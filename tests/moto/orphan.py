@@ -227,7 +227,7 @@ class World:
             Name=name, Subnets=subnets, SecurityGroups=[group], Tags=tags(owner)
         )["LoadBalancers"][0]["LoadBalancerArn"]
         targets = self.elbv2.create_target_group(
-            Name=f"{name}-tg", Protocol="HTTP", Port=31380, VpcId=vpc, TargetType="instance", Tags=tags(owner)
+            Name=f"k8s-istiosys-{name[-10:]}", Protocol="HTTP", Port=31380, VpcId=vpc, TargetType="instance", Tags=tags(owner)
         )["TargetGroups"][0]["TargetGroupArn"]
         self.elbv2.create_listener(
             LoadBalancerArn=balancer,
