@@ -349,6 +349,7 @@ class World:
         foreign = foreign["Policy"]["Arn"]
         self.iam.attach_role_policy(RoleName=role, PolicyArn=foreign)
         failed(stack)
+        self.ec2.delete_launch_template(LaunchTemplateName=stack["name"])
         account_name = "addon-iamserviceaccount-kubeflow-profiles-controller"
         account_role, of_role = self.role(f"eksctl-kf-old-{account_name}", "Role1", ["IAMReadOnlyAccess"])
         marks = {"alpha.eksctl.io/iamserviceaccount-name": "kubeflow/profiles-controller"}

@@ -1,0 +1,116 @@
+use futures::FutureExt;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    Fault, Times,
+    cloudformation::{Moment, Then, Wording},
+};
+
+fn policies(cloud: &CloudFormation, role: &str) -> Value {
+    let listed = cloud.ask("iam list_role_policies", &json!({ "RoleName": role }));
+    listed.unwrap()["PolicyNames"].take()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_from_a_role_is_listed_for_a_while() {
+    let own = stack("late", vec![role("late", "foreign")]);
+    let cloud =
+        mock(vec![own.clone()]).stale_reads(3).wording(Wording::Handler).start().await.unwrap();
+    let take = json!({ "RoleName": "late", "PolicyName": "foreign" });
+    cloud.ask("iam delete_role_policy", &take).unwrap();
+    assert_eq!(policies(&cloud, "late"), json!(["foreign"]));
+    // CloudFormation isn't told earlier than others.
+    assert_eq!(cloud.delete(&own).0, "DELETE_FAILED");
+    let failed = cloud.stack("late").await.unwrap();
+    let why = failed.resources[0].status_reason.as_deref().unwrap();
+    let begin = "Resource handler returned message: \"Cannot delete entity, must delete policies \
+                 first. (Service: Iam, Status Code: 409, Request ID: ";
+    assert!(why.starts_with(begin), "{why}");
+    assert_eq!(policies(&cloud, "late"), json!(["foreign"]));
+    assert_eq!(policies(&cloud, "late"), json!([]));
+    assert_eq!(cloud.delete(&own).0, "DELETE_COMPLETE");
+    // It was gone all the time.
+    let again = cloud.ask("iam delete_role_policy", &take);
+    assert_eq!(again.unwrap_err().0, "NoSuchEntity");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_can_go_wrong_once_and_then_go_on() {
+    role("flaky", "foreign");
+    let denied = Fault::AwsAccessDenied;
+    let cloud = mock(vec![stack("flaky", Vec::new())])
+        .fault("iam:DeleteRolePolicy", Times::Only(1), Fault::AwsThrottling)
+        .fault("iam:DeleteRolePolicy", Times::Only(2), Fault::AwsExpiredToken)
+        .fault("cloudformation:DeleteStack", Times::Always, denied)
+        .start()
+        .await
+        .unwrap();
+    let take = json!({ "RoleName": "flaky", "PolicyName": "foreign" });
+    let codes = || cloud.ask("iam delete_role_policy", &take).unwrap_err().0;
+    assert_eq!([codes(), codes()], ["Throttling", "ExpiredToken"]);
+    assert_eq!(cloud.changes(), []);
+    cloud.ask("iam delete_role_policy", &take).unwrap();
+    assert_eq!(cloud.count("iam:DeleteRolePolicy"), 3);
+    assert_eq!(cloud.changes().len(), 1);
+    let refused = cloud.cfn("delete_stack", &json!({ "StackName": "flaky" }));
+    assert_eq!(refused.unwrap_err().0, "AccessDenied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_told_before_and_after_and_can_be_lost_at_both() {
+    role("watched", "foreign");
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let cloud = mock(Vec::new())
+        .on_call(move |call, moment| {
+            let lost = (1, Moment::Before) == (call.index, moment)
+                || (2, Moment::After) == (call.index, moment);
+            if call.changes() {
+                lock(&notes).push((call.index, moment));
+            }
+            async move { if lost { Then::Lose } else { Then::GoOn } }.boxed()
+        })
+        .start()
+        .await
+        .unwrap();
+    let take = json!({ "RoleName": "watched", "PolicyName": "foreign" });
+    let lost = || {
+        let said = cloud.ask("iam delete_role_policy, impatiently", &take);
+        assert_eq!(said.unwrap_err().0, "ReadTimeoutError");
+    };
+    lost();
+    assert_eq!(policies(&cloud, "watched"), json!(["foreign"]));
+    lost();
+    assert_eq!(policies(&cloud, "watched"), json!([]));
+    let expected = [(1, Moment::Before), (2, Moment::Before), (2, Moment::After)];
+    assert_eq!(*lock(&told), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_depend_on_is_not_let_go_by_ec2() {
+    let boto = Boto::get();
+    let vpc = boto.moto("ec2 create_vpc", &json!({ "CidrBlock": "10.9.0.0/16" }));
+    let vpc = vpc["Vpc"]["VpcId"].as_str().unwrap();
+    let group = |name: &str| {
+        let made = json!({ "GroupName": name, "Description": name, "VpcId": vpc });
+        let made = boto.moto("ec2 create_security_group", &made);
+        made["GroupId"].as_str().unwrap().to_owned()
+    };
+    let (front, nodes) = (group("front"), group("nodes"));
+    let rule = json!([{ "IpProtocol": "tcp", "FromPort": 80, "ToPort": 80,
+        "UserIdGroupPairs": [{ "GroupId": front }] }]);
+    let rule = json!({ "GroupId": nodes, "IpPermissions": rule });
+    boto.moto("ec2 authorize_security_group_ingress", &rule);
+    let cloud = mock(Vec::new()).start().await.unwrap();
+    let delete = |id: &str| cloud.ask("ec2 delete_security_group", &json!({ "GroupId": id }));
+    let (code, message) = delete(&front).unwrap_err();
+    assert_eq!(code, "DependencyViolation");
+    assert_eq!(message, format!("resource {front} has a dependent object"));
+    let delete_vpc = || cloud.ask("ec2 delete_vpc", &json!({ "VpcId": vpc }));
+    assert_eq!(delete_vpc().unwrap_err().0, "DependencyViolation");
+    cloud.ask("ec2 revoke_security_group_ingress", &rule).unwrap();
+    delete(&front).unwrap();
+    delete(&nodes).unwrap();
+    delete_vpc().unwrap();
+}
