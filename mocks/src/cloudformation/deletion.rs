@@ -155,7 +155,12 @@ impl Cloud {
         if resource.kind == "AWS::CloudFormation::Stack" {
             return self.remove_nested(account, &resource.physical_id, deletion).await;
         }
-        let removal = Removal { moto: &self.moto, stale: &self.stale, region: &region };
+        let removal = Removal {
+            moto: &self.moto,
+            stale: &self.stale,
+            lingering: &self.lingering,
+            region: &region,
+        };
         let done = removal.remove(&resource).await;
         let ids = (account.id(), account.id());
         done.map_err(|refusal| refusal.said(self.wording, (&ids.0, &ids.1)))

@@ -12,7 +12,7 @@ use crate::{
     aws::{
         failure::Failure,
         request::{Asked, Call},
-        wire::{Errand, error},
+        wire::{Errand, Scope, error},
         write,
     },
     server::lock,
@@ -21,6 +21,7 @@ use crate::{
 use super::{
     Cloud, OnCall,
     call::{AwsCall, Moment, Then},
+    lingering::Lingering,
     obstacles::Network,
     reads,
     stale::Stale,
@@ -113,10 +114,16 @@ impl Cloud {
             return response;
         }
         let before = self.listed_before(&head, call).await;
+        let balancer = self.balancer_before(&head, call).await;
         let forwarded = self.moto.forward(Request::from_parts(head, body)).await;
         let Ok(response) = forwarded else { return empty(StatusCode::BAD_GATEWAY) };
-        if let Some((role, list, document)) = before.filter(|_| response.status().is_success()) {
-            self.stale.keep(role, list, document, self.stale_reads);
+        if response.status().is_success() {
+            if let Some((role, list, document)) = before {
+                self.stale.keep(role, list, document, self.stale_reads);
+            }
+            if let Some(document) = balancer {
+                self.lingering.keep(document, self.lingering_for);
+            }
         }
         response
     }
@@ -126,12 +133,14 @@ impl Cloud {
         if call.service != "ec2" {
             return None;
         }
-        let scope = crate::aws::wire::Scope::of(&head.headers)?;
-        let network = Network { moto: &self.moto, region: scope.region };
+        let scope = Scope::of(&head.headers)?;
+        let network =
+            Network { moto: &self.moto, region: scope.region, lingering: &self.lingering };
         let of = |name| call.parameter(name).unwrap_or_default();
         let kept = match call.action.as_str() {
             "DeleteSecurityGroup" => network.keeps_group(of("GroupId")).await,
             "DeleteSubnet" => network.keeps_subnet(of("SubnetId")).await,
+            "DeleteNetworkInterface" => network.keeps_interface(of("NetworkInterfaceId")).await,
             "DeleteVpc" => network.keeps_vpc(of("VpcId")).await,
             _ => return None,
         };
@@ -139,6 +148,12 @@ impl Cloud {
         let errand = Errand { service: call.service.clone(), action: call.action.clone() };
         let answer = error(errand.format(), refusal.status, &refusal.code, &refusal.message);
         Some(answer.map(Body::from))
+    }
+
+    /// How a load balancer is described before a call deletes it, if it is to linger.
+    async fn balancer_before(&self, head: &Parts, call: &AwsCall) -> Option<String> {
+        let region = Scope::of(&head.headers).filter(|_| self.lingering_for > 0)?.region;
+        Lingering::deleted_by(&self.moto, region, call).await.ok()?
     }
 
     /// What is listed of a role before a call takes something from it, if that is to be shown.
@@ -149,9 +164,9 @@ impl Cloud {
     ) -> Option<(&'a str, &'static str, String)> {
         let list = Stale::list_of(call).filter(|_| self.stale_reads > 0)?;
         let role = call.parameter("RoleName")?;
-        let region = crate::aws::wire::Scope::of(&head.headers)?.region;
+        let region = Scope::of(&head.headers)?.region;
         let listed = self.moto.ask(("iam", region), list, &[("RoleName", role)]).await.ok()?;
-        listed.is_good().then(|| (role, list, listed.text))
+        listed.is_good().then_some((role, list, listed.text))
     }
 }
 

@@ -4,6 +4,7 @@ mod account;
 mod call;
 mod deletion;
 mod front;
+mod lingering;
 mod moto;
 mod obstacles;
 mod reads;
@@ -29,6 +30,7 @@ use crate::{
 
 use account::Account;
 pub use call::{AwsCall, Moment, Then};
+use lingering::Lingering;
 use moto::Moto;
 pub use stack::{Event, Output, Owned, Resource, Stack};
 use stale::Stale;
@@ -49,6 +51,7 @@ pub struct CloudFormationMock {
     page_size: usize,
     reads_in_progress: usize,
     stale_reads: usize,
+    lingering_for: usize,
     wording: Wording,
     faults: Vec<(String, Times, Fault)>,
     on_call: Option<OnCall>,
@@ -68,9 +71,11 @@ struct Cloud {
     page_size: usize,
     reads_in_progress: usize,
     stale_reads: usize,
+    lingering_for: usize,
     wording: Wording,
     on_call: Option<OnCall>,
     stale: Stale,
+    lingering: Lingering,
     account: Turn<Account>,
     calls: Mutex<Vec<AwsCall>>,
     seen: Arc<Seen>,
@@ -86,6 +91,7 @@ impl CloudFormationMock {
             page_size: 100,
             reads_in_progress: 1,
             stale_reads: 0,
+            lingering_for: 0,
             wording: Wording::default(),
             faults: Vec::new(),
             on_call: None,
@@ -116,6 +122,13 @@ impl CloudFormationMock {
     #[must_use]
     pub fn stale_reads(self, reads: usize) -> Self {
         Self { stale_reads: reads, ..self }
+    }
+
+    /// How many deletions of security groups, subnets and networks still fail because of a load
+    /// balancer that is deleted already, as its interfaces go later.
+    #[must_use]
+    pub fn lingering_for(self, deletions: usize) -> Self {
+        Self { lingering_for: deletions, ..self }
     }
 
     /// How events say what other services said.
@@ -151,9 +164,11 @@ impl CloudFormationMock {
             page_size: self.page_size,
             reads_in_progress: self.reads_in_progress,
             stale_reads: self.stale_reads,
+            lingering_for: self.lingering_for,
             wording: self.wording,
             on_call: self.on_call,
             stale: Stale::default(),
+            lingering: Lingering::default(),
             account: Turn::new(Account::of(self.stacks)),
             calls: Mutex::default(),
             seen: Arc::clone(&seen),

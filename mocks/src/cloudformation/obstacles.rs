@@ -2,12 +2,17 @@
 
 use std::io::Result;
 
-use super::{moto::Moto, words::Refusal};
+use super::{
+    lingering::Lingering,
+    moto::{Answer, Moto},
+    words::Refusal,
+};
 
 /// One region of EC2, and what depends on what in it.
 pub(super) struct Network<'a> {
     pub(super) moto: &'a Moto,
     pub(super) region: &'a str,
+    pub(super) lingering: &'a Lingering,
 }
 
 impl Network<'_> {
@@ -61,6 +66,15 @@ impl Network<'_> {
         Ok(self.has_balancers(vpc).await?.then(|| Refusal::dependency(message())))
     }
 
+    /// Why an interface can't be deleted, if so: a machine has it.
+    pub(super) async fn keeps_interface(&self, id: &str) -> Result<Option<Refusal>> {
+        let interface = self.ec2("DescribeNetworkInterfaces", "network-interface-id", id).await?;
+        let message = || format!("Network interface '{id}' is currently in use.");
+        let code = || "InvalidParameterValue".to_owned();
+        let used = !interface.first("attachmentId").is_empty();
+        Ok(used.then(|| Refusal { code: code(), ..Refusal::dependency(message()) }))
+    }
+
     fn dependencies(kind: &str, id: &str) -> Refusal {
         Refusal::dependency(format!("The {kind} '{id}' has dependencies and cannot be deleted."))
     }
@@ -72,6 +86,9 @@ impl Network<'_> {
 
     /// Whether a load balancer of either kind is in a group, a subnet or a network.
     async fn has_balancers(&self, id: &str) -> Result<bool> {
+        if self.lingering.holds(id) {
+            return Ok(true);
+        }
         for service in ["elb", "elbv2"] {
             let action = "DescribeLoadBalancers";
             if self.moto.ask((service, self.region), action, &[]).await?.mentions(id) {
@@ -87,7 +104,7 @@ impl Network<'_> {
         Ok(arns.filter_map(|arn| Some(arn.rsplit_once('/')?.1.to_owned())).collect())
     }
 
-    async fn ec2(&self, action: &str, filter: &str, value: &str) -> Result<super::moto::Answer> {
+    async fn ec2(&self, action: &str, filter: &str, value: &str) -> Result<Answer> {
         let filter = [("Filter.1.Name", filter), ("Filter.1.Value.1", value)];
         self.moto.ask(("ec2", self.region), action, &filter).await
     }

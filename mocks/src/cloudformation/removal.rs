@@ -4,13 +4,17 @@ use std::io::Error;
 
 use serde_json::Value;
 
-use super::{moto::Moto, obstacles::Network, stack::Resource, stale::Stale, words::Refusal};
+use super::{
+    lingering::Lingering, moto::Moto, obstacles::Network, stack::Resource, stale::Stale,
+    words::Refusal,
+};
 
 /// What deletes, with what it needs to know.
 pub(super) struct Removal<'a> {
     pub(super) moto: &'a Moto,
     pub(super) stale: &'a Stale,
     pub(super) region: &'a str,
+    pub(super) lingering: &'a Lingering,
 }
 
 type Done = Result<(), Refusal>;
@@ -20,7 +24,8 @@ impl Removal<'_> {
     /// what is of a kind that is not known here.
     pub(super) async fn remove(&self, part: &Resource) -> Done {
         let id = part.physical_id.as_str();
-        let network = Network { moto: self.moto, region: self.region };
+        let Self { moto, region, lingering, .. } = *self;
+        let network = Network { moto, region, lingering };
         let one =
             |service, action, name| async move { self.act(service, action, &[(name, id)]).await };
         match part.kind.as_str() {
@@ -83,6 +88,7 @@ impl Removal<'_> {
                 one("ec2", "DeleteLaunchTemplate", "LaunchTemplateId").await
             }
             "AWS::EC2::NetworkInterface" => {
+                refused(network.keeps_interface(id).await)?;
                 one("ec2", "DeleteNetworkInterface", "NetworkInterfaceId").await
             }
             "AWS::EC2::EIP" if part.properties.contains_key("AllocationId") => {
@@ -190,6 +196,7 @@ fn refused(found: Result<Option<Refusal>, Error>) -> Done {
 }
 
 /// The server behind can't be asked.
+#[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn broken(error: Error) -> Refusal {
     let (code, message) = ("InternalFailure".to_owned(), error.to_string());
     Refusal { service: "ec2", status: 500, code, message }

@@ -102,7 +102,7 @@ async fn what_others_depend_on_is_not_let_go_by_ec2() {
         "UserIdGroupPairs": [{ "GroupId": front }] }]);
     let rule = json!({ "GroupId": nodes, "IpPermissions": rule });
     boto.moto("ec2 authorize_security_group_ingress", &rule);
-    let cloud = mock(Vec::new()).start().await.unwrap();
+    let cloud = mock(Vec::new()).lingering_for(2).start().await.unwrap();
     let delete = |id: &str| cloud.ask("ec2 delete_security_group", &json!({ "GroupId": id }));
     let (code, message) = delete(&front).unwrap_err();
     assert_eq!(code, "DependencyViolation");
@@ -110,7 +110,21 @@ async fn what_others_depend_on_is_not_let_go_by_ec2() {
     let delete_vpc = || cloud.ask("ec2 delete_vpc", &json!({ "VpcId": vpc }));
     assert_eq!(delete_vpc().unwrap_err().0, "DependencyViolation");
     cloud.ask("ec2 revoke_security_group_ingress", &rule).unwrap();
+    let subnet = json!({ "VpcId": vpc, "CidrBlock": "10.9.0.0/24" });
+    let subnet = boto.moto("ec2 create_subnet", &subnet)["Subnet"]["SubnetId"].take();
+    let listener = json!({ "Protocol": "TCP", "LoadBalancerPort": 80, "InstancePort": 8080 });
+    let balancer = json!({ "LoadBalancerName": "held", "Listeners": [listener],
+        "Subnets": [subnet], "SecurityGroups": [front] });
+    boto.moto("elb create_load_balancer", &balancer);
+    let held = |said: Said| assert_eq!(said.unwrap_err().0, "DependencyViolation");
+    held(delete(&front));
+    let named = json!({ "LoadBalancerName": "held" });
+    cloud.ask("elb delete_load_balancer", &named).unwrap();
+    let delete_subnet = || cloud.ask("ec2 delete_subnet", &json!({ "SubnetId": subnet }));
+    held(delete(&front));
+    held(delete_subnet());
     delete(&front).unwrap();
     delete(&nodes).unwrap();
+    delete_subnet().unwrap();
     delete_vpc().unwrap();
 }

@@ -50,13 +50,11 @@ impl Boto {
         writeln!(wires.0, "{call}").unwrap();
         let line = wires.1.next().unwrap().unwrap();
         let mut said: Value = serde_json::from_str(&line).unwrap();
-        match said.get_mut("said") {
-            Some(said) => Ok(said.take()),
-            None => {
-                let text = |name: &str| said[name].as_str().unwrap().to_owned();
-                Err((text("code"), text("message")))
-            }
+        if let Some(said) = said.get_mut("said") {
+            return Ok(said.take());
         }
+        let text = |name: &str| said[name].as_str().unwrap().to_owned();
+        Err((text("code"), text("message")))
     }
 
     /// Asks moto itself, which has to do it.
