@@ -1,6 +1,7 @@
 """What a deleted cluster left behind on AWS, kept by moto: says on standard output, as one line of JSON,
 where moto is, which stacks a CloudFormation before it has, and the ids of what there is; goes on until
-standard input ends.
+standard input ends. The world is made once. Each empty line on standard input asks for another moto that
+has it as it was made, which takes a moment only; a line "end ENDPOINT" is the end of one.
 
 Cluster kf-old of eksctl was deleted in the console. Its node group's stack is DELETE_FAILED, because the
 role has an inline policy and an attached one from outside; the stacks of the cluster and of a service
@@ -11,6 +12,7 @@ stack that is protected, and other stacks are not eksctl's at all.
 
 import json
 import os
+import signal
 import sys
 
 os.environ.update(
@@ -21,7 +23,21 @@ os.environ.update(
 )
 
 import boto3
+import moto.iam.aws_managed_policies as managed
 from moto.server import ThreadedMotoServer
+
+# moto knows all of AWS's own policies, and takes seconds to make them.
+KNOWN = [
+    "AmazonEC2ContainerRegistryReadOnly",
+    "AmazonEKSClusterPolicy",
+    "AmazonEKSVPCResourceController",
+    "AmazonEKSWorkerNodePolicy",
+    "AmazonEKS_CNI_Policy",
+    "AmazonSSMManagedInstanceCore",
+    "IAMReadOnlyAccess",
+]
+all_of_them = json.loads(managed.aws_managed_policies_data)
+managed.aws_managed_policies_data = json.dumps({name: all_of_them[name] for name in KNOWN})
 
 REGION = "us-west-2"
 MADE = "2025-03-01T10:00:00.000Z"
@@ -42,7 +58,6 @@ AUTO_SCALING = {
     "Statement": [{"Effect": "Allow", "Action": "autoscaling:SetDesiredCapacity", "Resource": "*"}],
 }
 NODE_POLICIES = ["AmazonEC2ContainerRegistryReadOnly", "AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy"]
-SUFFIXES = iter(f"{n:X}KQ7WZ0PLM" for n in range(0x1A3, 0xFFF))
 
 
 def tags(pairs):
@@ -69,7 +84,6 @@ class World:
         self.ec2, self.eks, self.iam = client("ec2"), client("eks"), client("iam")
         self.elb, self.elbv2 = client("elb"), client("elbv2")
         self.account = client("sts").get_caller_identity()["Account"]
-        self.stacks, self.ids = [], {}
 
     # --- stacks ------------------------------------------------------------------------------------
 
@@ -106,7 +120,7 @@ class World:
 
     def role(self, stack, logical, attached):
         """A role as a template with managed policies makes it: its name has a generated end."""
-        name = f"{stack}-{logical}"[:51] + "-" + next(SUFFIXES)
+        name = f"{stack}-{logical}"[:51] + "-" + next(self.suffixes)
         self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
         for policy in attached:
             self.iam.attach_role_policy(RoleName=name, PolicyArn=arn(policy))
@@ -251,7 +265,7 @@ class World:
         parts["ServiceRole"], template["ServiceRole"] = role, of_role
         parts["PolicyCloudWatchMetrics"] = {
             "type": "AWS::IAM::Policy",
-            "physicalId": f"eksct-Poli-{next(SUFFIXES)}",
+            "physicalId": f"eksct-Poli-{next(self.suffixes)}",
             "dependsOn": ["ServiceRole"],
             "properties": {"PolicyName": policy, "Roles": [role["physicalId"]]},
         }
@@ -287,7 +301,7 @@ class World:
         role, of_role = self.role(name, "NodeInstanceRole", NODE_POLICIES)
         role_name = role["physicalId"]
         owned = f"{name}-PolicyAutoScaling"
-        profile = f"{name}-NodeInstanceProfile-{next(SUFFIXES)}"
+        profile = f"{name}-NodeInstanceProfile-{next(self.suffixes)}"
         self.iam.put_role_policy(RoleName=role_name, PolicyName=owned, PolicyDocument=json.dumps(AUTO_SCALING))
         self.iam.create_instance_profile(InstanceProfileName=profile)
         self.iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=role_name)
@@ -300,7 +314,7 @@ class World:
             "NodeInstanceRole": role,
             "PolicyAutoScaling": {
                 "type": "AWS::IAM::Policy",
-                "physicalId": f"eksct-Poli-{next(SUFFIXES)}",
+                "physicalId": f"eksct-Poli-{next(self.suffixes)}",
                 "dependsOn": ["NodeInstanceRole"],
                 "properties": {"PolicyName": owned, "Roles": [role_name]},
             },
@@ -319,7 +333,7 @@ class World:
             },
             "NodeGroup": {
                 "type": "AWS::AutoScaling::AutoScalingGroup",
-                "physicalId": f"{name}-NodeGroup-{next(SUFFIXES)}",
+                "physicalId": f"{name}-NodeGroup-{next(self.suffixes)}",
                 "dependsOn": ["NodeGroupLaunchTemplate"],
             },
         }
@@ -341,6 +355,8 @@ class World:
         return stack, role_name, profile, security
 
     def build(self):
+        self.stacks, self.ids = [], {}
+        self.suffixes = iter(f"{n:X}KQ7WZ0PLM" for n in range(0x1A3, 0xFFF))
         ids = self.ids
         # The orphan.
         vpc, subnets, control, shared, service_role = self.cluster_stack("kf-old", 0)
@@ -440,13 +456,46 @@ def failed(stack):
     stack.update(status="DELETE_FAILED", statusReason=why, deletionTime="2025-06-02T08:00:00.000Z")
 
 
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-address, port = server.get_host_and_port()
-endpoint = f"http://{address}:{port}"
+def serving():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    return server, f"http://{host}:{port}"
+
+
+def twin():
+    """A process in which moto has the world as it was made: where it is, and which process."""
+    from_child, to_parent = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(from_child)
+        os.close(alive)
+        _, own = serving()
+        os.write(to_parent, own.encode())
+        os.close(to_parent)
+        os.read(lifeline, 1)  # nothing comes; it ends with the process that forked this one
+        os._exit(0)
+    os.close(to_parent)
+    with os.fdopen(from_child) as said:
+        return said.read(), child
+
+
+server, endpoint = serving()
 world = World(endpoint)
 world.build()
-said = {"endpoint": endpoint, "account": world.account, "region": REGION, "stacks": world.stacks, "ids": world.ids}
-print(json.dumps(said), flush=True)
-sys.stdin.read()
 server.stop()
+lifeline, alive = os.pipe()
+said = {"account": world.account, "region": REGION, "stacks": world.stacks, "ids": world.ids}
+twins = {}
+while True:
+    endpoint, child = twin()
+    twins[endpoint] = child
+    print(json.dumps({"endpoint": endpoint, **said}), flush=True)
+    line = sys.stdin.readline()
+    while line.startswith("end "):
+        child = twins.pop(line.split()[1])
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        line = sys.stdin.readline()
+    if not line:
+        break
