@@ -14,7 +14,7 @@ mod tunnel;
 pub use aws::{AwsMock, Models};
 pub use cloudformation::{
     AwsCall, CloudFormation, CloudFormationMock, Event, Moment, Output, Owned, Resource, Stack,
-    Then, Wording,
+    Then, Wording, World, Worlds,
 };
 pub use fault_proxy::{Fault, FaultProxy, Proxy, Times};
 pub use google::{Documents, GoogleMock, TokenMock};

@@ -14,6 +14,7 @@ mod stale;
 #[cfg(test)]
 mod tests;
 mod words;
+mod worlds;
 
 use std::{
     io,
@@ -35,6 +36,7 @@ use moto::Moto;
 pub use stack::{Event, Output, Owned, Resource, Stack};
 use stale::Stale;
 pub use words::Wording;
+pub use worlds::{World, Worlds};
 
 /// What is told of each call, twice.
 type OnCall = Arc<dyn Fn(AwsCall, Moment) -> BoxFuture<'static, Then> + Send + Sync>;

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::{CloudFormation, CloudFormationMock, Resource, Stack};
 use crate::{Models, server::lock};
 
+const PYTHON: &str = "target/tools/moto/bin/python";
 const REGION: &str = "us-west-2";
 
 /// A moto server and boto3, in one process.
@@ -65,7 +66,7 @@ impl Boto {
 
 /// Starts a program of Python's where moto is installed.
 fn python(program: &Path) -> (Child, ChildStdin, Lines<BufReader<ChildStdout>>) {
-    let mut process = Command::new(root().join("target/tools/moto/bin/python"))
+    let mut process = Command::new(root().join(PYTHON))
         .arg(program)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

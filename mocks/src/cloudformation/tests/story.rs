@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::cloudformation::Worlds;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_with_a_foreign_policy_is_kept_until_that_is_gone() {
@@ -100,13 +101,11 @@ async fn a_stack_around_another_fails_with_it() {
 /// By hand, what has to be done before the stacks of the deleted cluster go.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_deleted_cluster_left_goes_in_the_right_order_and_in_no_other() {
-    let (_world, _input, mut output) = python(&root().join("tests/moto/orphan.py"));
-    let line = output.next().unwrap().unwrap();
-    let mut world: Value = serde_json::from_str(&line).unwrap();
-    let stacks: Vec<Stack> = serde_json::from_value(world["stacks"].take()).unwrap();
-    let url = world["endpoint"].as_str().unwrap();
-    let cloud = CloudFormationMock::before(url, models()).stacks(stacks).start().await.unwrap();
-    let id = |name: &str| world["ids"]["orphan"][name].as_str().unwrap().to_owned();
+    let worlds = Worlds::start(&root().join(PYTHON), &root().join("tests/moto/orphan.py")).unwrap();
+    let world = worlds.another().unwrap();
+    let cloud = CloudFormationMock::before(&world.endpoint, models()).stacks(world.stacks.clone());
+    let cloud = cloud.start().await.unwrap();
+    let id = |name: &str| world.id(&format!("/orphan/{name}")).to_owned();
     let named = |name: &str| {
         let found = json!({ "StackName": name });
         let said = cloud.cfn("describe_stacks", &found).unwrap();
@@ -154,11 +153,17 @@ async fn what_a_deleted_cluster_left_goes_in_the_right_order_and_in_no_other() {
     assert_eq!(gone.unwrap_err().0, "InvalidVpcID.NotFound");
 
     // The neighbour is as it was.
-    let neighbour = &world["ids"]["neighbour"];
+    let neighbour = &world.ids["neighbour"];
     let profiles = json!({ "RoleName": neighbour["nodeRole"] });
     let profiles = cloud.ask("iam list_instance_profiles_for_role", &profiles).unwrap();
     let profile = &profiles["InstanceProfiles"][0]["InstanceProfileName"];
     assert_eq!(profile, &neighbour["instanceProfile"]);
     cloud.ask("ec2 describe_vpcs", &json!({ "VpcIds": [neighbour["vpc"]] })).unwrap();
+
+    // In another world nothing has happened.
+    let other = worlds.another().unwrap();
+    assert_eq!((other.id("/orphan/vpc"), &other.stacks), (world.id("/orphan/vpc"), &world.stacks));
+    let vpc = json!({ "VpcIds": [id("vpc")] });
+    Boto::get().ask_in(REGION, &other.endpoint, "ec2 describe_vpcs", &vpc).unwrap();
     cloud.known();
 }
