@@ -152,6 +152,9 @@ impl Cloud {
     ) -> Result<(), String> {
         let stack = &account.stacks[at];
         let (region, resource) = (stack.region().to_owned(), stack.resources[part].clone());
+        if let Some(why) = resource.fails {
+            return Err(why);
+        }
         if resource.kind == "AWS::CloudFormation::Stack" {
             return self.remove_nested(account, &resource.physical_id, deletion).await;
         }
@@ -160,6 +163,7 @@ impl Cloud {
             stale: &self.stale,
             lingering: &self.lingering,
             region: &region,
+            copes: self.copes,
         };
         let done = removal.remove(&resource).await;
         let ids = (account.id(), account.id());

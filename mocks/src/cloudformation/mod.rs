@@ -55,6 +55,7 @@ pub struct CloudFormationMock {
     stale_reads: usize,
     lingering_for: usize,
     wording: Wording,
+    copes: bool,
     faults: Vec<(String, Times, Fault)>,
     on_call: Option<OnCall>,
 }
@@ -75,6 +76,7 @@ struct Cloud {
     stale_reads: usize,
     lingering_for: usize,
     wording: Wording,
+    copes: bool,
     on_call: Option<OnCall>,
     stale: Stale,
     lingering: Lingering,
@@ -95,6 +97,7 @@ impl CloudFormationMock {
             stale_reads: 0,
             lingering_for: 0,
             wording: Wording::default(),
+            copes: false,
             faults: Vec::new(),
             on_call: None,
         }
@@ -139,6 +142,13 @@ impl CloudFormationMock {
         Self { wording, ..self }
     }
 
+    /// Takes from a role that is deleted also the policies that came from outside, as newer
+    /// versions of CloudFormation sometimes do.
+    #[must_use]
+    pub fn copes_with_policies(self) -> Self {
+        Self { copes: true, ..self }
+    }
+
     /// Lets calls go wrong: `iam:DeleteRolePolicy`, `eks:`; see [`FaultProxy::fault`]. They come to
     /// nothing else: they are not among the calls, and change nothing.
     #[must_use]
@@ -168,6 +178,7 @@ impl CloudFormationMock {
             stale_reads: self.stale_reads,
             lingering_for: self.lingering_for,
             wording: self.wording,
+            copes: self.copes,
             on_call: self.on_call,
             stale: Stale::default(),
             lingering: Lingering::default(),

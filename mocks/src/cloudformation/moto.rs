@@ -67,9 +67,15 @@ impl Moto {
         Ok(Answer { text, status })
     }
 
-    /// Has EKS delete what is at a path: the status and the body of its answer.
-    pub(super) async fn delete(&self, region: &str, path: &str) -> Result<(u16, String)> {
-        self.send(Request::delete(path), region, "eks", String::new()).await
+    /// Asks EKS: the status and the body of its answer.
+    pub(super) async fn eks(
+        &self,
+        region: &str,
+        method: &str,
+        path: &str,
+        body: String,
+    ) -> Result<(u16, String)> {
+        self.send(Request::builder().method(method).uri(path), region, "eks", body).await
     }
 
     async fn send(

@@ -15,6 +15,8 @@ pub(super) struct Removal<'a> {
     pub(super) stale: &'a Stale,
     pub(super) region: &'a str,
     pub(super) lingering: &'a Lingering,
+    /// Whether it takes from a role also what came from outside.
+    pub(super) copes: bool,
 }
 
 type Done = Result<(), Refusal>;
@@ -121,6 +123,18 @@ impl Removal<'_> {
         for profile in &part.owns.instance_profiles {
             self.leave_profile(role, profile).await?;
         }
+        if self.copes {
+            for (list, element, action, named) in [
+                ("ListRolePolicies", "member", "DeleteRolePolicy", "PolicyName"),
+                ("ListAttachedRolePolicies", "PolicyArn", "DetachRolePolicy", "PolicyArn"),
+            ] {
+                let own = [("RoleName", role)];
+                let listed = self.moto.ask(("iam", self.region), list, &own).await;
+                for policy in listed.map_err(broken)?.all(element) {
+                    self.act("iam", action, &[("RoleName", role), (named, policy)]).await?;
+                }
+            }
+        }
         match self.stale.conflict(role) {
             Some(message) => Err(Refusal::conflict(message)),
             None => self.act("iam", "DeleteRole", &[("RoleName", role)]).await,
@@ -161,7 +175,8 @@ impl Removal<'_> {
     }
 
     async fn eks(&self, path: &str) -> Done {
-        let (status, message) = self.moto.delete(self.region, path).await.map_err(broken)?;
+        let (status, message) =
+            self.moto.eks(self.region, "DELETE", path, String::new()).await.map_err(broken)?;
         let code = "ResourceInUseException".to_owned();
         match status {
             200..300 | 404 => Ok(()),

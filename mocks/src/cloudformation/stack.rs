@@ -61,6 +61,8 @@ pub struct Resource {
     pub retain: bool,
     /// Whether its deletion still goes on when another one fails. Then it is cancelled.
     pub slow: bool,
+    /// Why its deletion fails, whatever else is true.
+    pub fails: Option<String>,
     /// Of a role: what of it the template declares.
     pub owns: Owned,
     /// What else a deletion has to know: the `RouteTableId` of an association, the `GroupId` of a

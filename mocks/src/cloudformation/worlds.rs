@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::server::lock;
 
-use super::stack::Stack;
+use super::{moto::Moto, stack::Stack};
 
 /// A program that makes a world at a moto server, and gives it as often as it is asked for:
 /// `tests/moto/orphan.py`.
@@ -38,6 +38,7 @@ pub struct World {
     pub stacks: Vec<Stack>,
     /// What there is, by name.
     pub ids: Value,
+    moto: Moto,
     worlds: Worlds,
 }
 
@@ -71,7 +72,8 @@ impl Worlds {
         let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
         let (endpoint, account, region) = (text("endpoint"), text("account"), text("region"));
         let ids = said["ids"].take();
-        Ok(World { endpoint, account, region, stacks, ids, worlds: self.clone() })
+        let moto = Moto::at(&endpoint)?;
+        Ok(World { moto, endpoint, account, region, stacks, ids, worlds: self.clone() })
     }
 }
 
@@ -87,6 +89,25 @@ impl World {
     /// The id that something has in `ids`, as a JSON pointer finds it: `/orphan/nodeRole`.
     pub fn id(&self, pointer: &str) -> &str {
         self.ids.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Changes or reads something as somebody else would, not through what stands before moto. The
+    /// service is `ec2`, `elb`, `elbv2` or `iam`; an answer that is none is an error.
+    pub async fn ask(
+        &self,
+        service: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<String> {
+        let answer = self.moto.ask((service, &self.region), action, parameters).await?;
+        if answer.is_good() { Ok(answer.text) } else { Err(Error::other(answer.text)) }
+    }
+
+    /// The same of EKS: `POST /clusters` with `{"name": …}` brings a cluster to life.
+    pub async fn ask_eks(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, answer) = self.moto.eks(&self.region, method, path, body).await?;
+        if status < 300 { Ok(serde_json::from_str(&answer)?) } else { Err(Error::other(answer)) }
     }
 }
 

@@ -98,6 +98,22 @@ async fn a_stack_around_another_fails_with_it() {
     assert_eq!(cloud.status(&inner.id).0, "DELETE_COMPLETE");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_cloudformation_copes_and_a_part_fails_if_it_is_told_to() {
+    let odd = "Internal Failure".to_owned();
+    let odd = Resource { fails: Some(odd), ..part("Odd", "Custom::Odd", "odd-1") };
+    let own = stack("newer", vec![role("newer-role", "foreign"), odd]);
+    let cloud = mock(vec![own.clone()]).copes_with_policies().start().await.unwrap();
+    let failed = "The following resource(s) failed to delete: [Odd]. ".to_owned();
+    assert_eq!(cloud.delete(&own), ("DELETE_FAILED".to_owned(), failed));
+    let now = cloud.stack("newer").await.unwrap();
+    assert_eq!(now.resource("NodeInstanceRole").unwrap().status, "DELETE_COMPLETE");
+    let reason = now.resource("Odd").unwrap().status_reason.as_deref();
+    assert_eq!(reason, Some("Internal Failure"));
+    cloud.change(|stacks| stacks[0].resources[1].fails = None).await;
+    assert_eq!(cloud.delete(&own).0, "DELETE_COMPLETE");
+}
+
 /// By hand, what has to be done before the stacks of the deleted cluster go.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_deleted_cluster_left_goes_in_the_right_order_and_in_no_other() {
@@ -159,6 +175,16 @@ async fn what_a_deleted_cluster_left_goes_in_the_right_order_and_in_no_other() {
     let profile = &profiles["InstanceProfiles"][0]["InstanceProfileName"];
     assert_eq!(profile, &neighbour["instanceProfile"]);
     cloud.ask("ec2 describe_vpcs", &json!({ "VpcIds": [neighbour["vpc"]] })).unwrap();
+
+    // Somebody makes the cluster anew.
+    let role = format!("arn:aws:iam::{}:role/any", world.account);
+    let anew = json!({ "name": "kf-old", "roleArn": role,
+        "resourcesVpcConfig": { "subnetIds": neighbour["subnets"] } });
+    world.ask_eks("POST", "/clusters", &anew).await.unwrap();
+    let seen = cloud.ask("eks describe_cluster", &json!({ "name": "kf-old" })).unwrap();
+    assert_eq!(seen["cluster"]["status"], "ACTIVE");
+    let missing = world.ask("iam", "GetRole", &[("RoleName", &id("nodeRole"))]).await;
+    assert!(missing.unwrap_err().to_string().contains("NoSuchEntity"));
 
     // In another world nothing has happened.
     let other = worlds.another().unwrap();
