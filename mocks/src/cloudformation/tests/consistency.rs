@@ -88,6 +88,59 @@ async fn a_call_is_told_before_and_after_and_can_be_lost_at_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_its_way_though_its_sender_is_killed() {
+    for (name, at, then, left) in [
+        ("killed-early", Moment::Before, Then::Lose, json!(["foreign"])),
+        ("killed-sending", Moment::Before, Then::GoOn, json!([])),
+        ("killed-late", Moment::After, Then::GoOn, json!([])),
+    ] {
+        role(name, "foreign");
+        let client: Arc<Mutex<Option<Child>>> = Arc::default();
+        let victim = Arc::clone(&client);
+        let killed = Arc::new(tokio::sync::Notify::new());
+        let tell = Arc::clone(&killed);
+        let cloud = mock(Vec::new())
+            .on_call(move |call, moment| {
+                let (victim, tell) = (Arc::clone(&victim), Arc::clone(&tell));
+                let meant = call.index == 1 && moment == at;
+                let done = call.index == 1 && (moment == Moment::After || then == Then::Lose);
+                async move {
+                    if meant {
+                        let mut client = lock(&victim).take().unwrap();
+                        client.kill().unwrap();
+                        client.wait().unwrap();
+                    }
+                    if done {
+                        tell.notify_one();
+                    }
+                    if meant { then } else { Then::GoOn }
+                }
+                .boxed()
+            })
+            .start()
+            .await
+            .unwrap();
+        let form = format!(
+            "Action=DeleteRolePolicy&Version=2010-05-08&RoleName={name}&PolicyName=foreign"
+        );
+        let program = format!(
+            "import urllib.request as u; u.urlopen(u.Request('{}', b'{form}', {{'Authorization': \
+             'AWS4-HMAC-SHA256 Credential=a/20260101/us-west-2/iam/aws4_request'}}))",
+            cloud.url()
+        );
+        let mut python = Command::new(root().join(PYTHON));
+        python.args(["-c", &program]).stderr(Stdio::null());
+        // Held, so that it can't be asked for before it is there.
+        {
+            let mut held = lock(&client);
+            *held = Some(python.spawn().unwrap());
+        }
+        killed.notified().await;
+        assert_eq!(policies(&cloud, name), left, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_others_depend_on_is_not_let_go_by_ec2() {
     let boto = Boto::get();
     let vpc = boto.moto("ec2 create_vpc", &json!({ "CidrBlock": "10.9.0.0/16" }));
