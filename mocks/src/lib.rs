@@ -2,6 +2,7 @@
 //! of the loopback interface. They know no plugin, so they can only speak what the wire speaks.
 
 mod aws;
+mod cloudformation;
 mod fault_proxy;
 mod google;
 mod kubernetes;
@@ -11,6 +12,10 @@ mod server;
 mod tunnel;
 
 pub use aws::{AwsMock, KEYS, Models, TOKENS};
+pub use cloudformation::{
+    AwsCall, CloudFormation, CloudFormationMock, Event, Moment, Output, Owned, Resource, Stack,
+    Then, Wording, World, Worlds,
+};
 pub use fault_proxy::{Fault, FaultProxy, Proxy, Times};
 pub use google::{Documents, GoogleMock, TokenMock};
 pub use kubernetes::{Kind, KubernetesMock};

@@ -9,7 +9,7 @@ use super::{
 
 /// Why a call has no answer, said as AWS's services say it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No service, or none here, would know what to do with it. It is noted.
     Unknown(String),
     /// The request breaks the service's model. It is noted.
@@ -51,7 +51,7 @@ impl Failure {
     }
 
     /// What to note, where the caller or the bundle is to blame.
-    pub(super) fn unknown_because(&self) -> Option<String> {
+    pub(crate) fn unknown_because(&self) -> Option<String> {
         match self {
             Self::Unknown(why) | Self::Malformed(why) => Some(why.clone()),
             Self::Unsigned => Some("it is not signed".to_owned()),
@@ -60,7 +60,7 @@ impl Failure {
     }
 
     /// The answer of a service; of none, if it is not known which.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         self,
         service: Option<&Service>,
         operation: Option<&Operation>,

@@ -1,14 +1,14 @@
 //! AWS's services, routed and checked by the models in which AWS describes them.
 
-mod failure;
+pub(crate) mod failure;
 mod fit;
 mod form;
 mod holdings;
 mod json;
 mod models;
 mod operations;
-mod page;
-mod request;
+pub(crate) mod page;
+pub(crate) mod request;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -112,32 +112,38 @@ impl Cloud {
         let Call { service, operation, region, input } = call;
         self.seen.note_asked(format!("{} {} {region} {input}", service.name, operation.name));
         let given = operations::answer(self, call)?;
-        let shape = service.output(operation);
-        let mut fit = Fit { encoded: service.name == "iam", wrong: Vec::new() };
-        let given = fit.fit(shape, given, &operation.name).unwrap_or_else(|| json!({}));
-        for wrong in fit.wrong {
-            self.seen.note_unknown(format!("the bundle's {wrong}"));
-        }
-        let xml = || {
-            let inside = xml::content(shape, &given);
-            let wrapper = &operation.wrapper;
-            if wrapper.is_empty() { inside } else { element(wrapper, &inside) }
-        };
-        let (content_type, body) = match service.protocol {
-            Protocol::Json => ("application/x-amz-json-1.1", json::write(shape, given).to_string()),
-            Protocol::RestJson => ("application/json", json::write(shape, given).to_string()),
-            Protocol::Query => {
-                let id = element("ResponseMetadata", &element("RequestId", REQUEST_ID));
-                ("text/xml", self::document(call, &(xml() + &id)))
-            }
-            Protocol::Ec2 => {
-                let id = element("requestId", REQUEST_ID);
-                ("text/xml;charset=UTF-8", self::document(call, &(id + &xml())))
-            }
-            Protocol::RestXml => ("text/xml", self::document(call, &xml())),
-        };
-        Ok(wire::answer(StatusCode::OK, content_type, body))
+        Ok(write(call, given, &self.seen))
     }
+}
+
+/// An answer on the wire, as the model of the call's service has it. What doesn't fit is noted.
+pub(crate) fn write(call: &Call<'_>, given: Value, seen: &Seen) -> Response<String> {
+    let Call { service, operation, .. } = call;
+    let shape = service.output(operation);
+    let mut fit = Fit { encoded: service.name == "iam", wrong: Vec::new() };
+    let given = fit.fit(shape, given, &operation.name).unwrap_or_else(|| json!({}));
+    for wrong in fit.wrong {
+        seen.note_unknown(format!("the bundle's {wrong}"));
+    }
+    let xml = || {
+        let inside = xml::content(shape, &given);
+        let wrapper = &operation.wrapper;
+        if wrapper.is_empty() { inside } else { element(wrapper, &inside) }
+    };
+    let (content_type, body) = match service.protocol {
+        Protocol::Json => ("application/x-amz-json-1.1", json::write(shape, given).to_string()),
+        Protocol::RestJson => ("application/json", json::write(shape, given).to_string()),
+        Protocol::Query => {
+            let id = element("ResponseMetadata", &element("RequestId", REQUEST_ID));
+            ("text/xml", self::document(call, &(xml() + &id)))
+        }
+        Protocol::Ec2 => {
+            let id = element("requestId", REQUEST_ID);
+            ("text/xml;charset=UTF-8", self::document(call, &(id + &xml())))
+        }
+        Protocol::RestXml => ("text/xml", self::document(call, &xml())),
+    };
+    wire::answer(StatusCode::OK, content_type, body)
 }
 
 /// The whole document, with what is inside its outermost element.

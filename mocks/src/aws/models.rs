@@ -15,9 +15,9 @@ pub struct Models {
 }
 
 /// One service.
-pub(super) struct Service {
+pub(crate) struct Service {
     /// As the AWS CLI calls it: `elbv2`.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// As signatures call it: `elasticloadbalancing`.
     pub(super) signing_name: String,
     /// `2015-12-01`.
@@ -42,9 +42,9 @@ pub(super) enum Protocol {
 }
 
 /// One operation of a service.
-pub(super) struct Operation {
+pub(crate) struct Operation {
     /// `DescribeTags`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// `POST`.
     pub(super) method: String,
     /// `/clusters/{name}`, in its segments.

@@ -3,14 +3,14 @@ use serde_json::{Value, json};
 use super::{failure::Failure, request::Call};
 
 /// Which items of a list are asked for.
-pub(super) struct Page<'a> {
+pub(crate) struct Page<'a> {
     size: usize,
     token: Option<&'a str>,
 }
 
 impl<'a> Page<'a> {
     /// As the parameters of these names say it, and no more than `most`.
-    pub(super) fn of(call: &'a Call<'_>, size: &str, token: &str, most: usize) -> Self {
+    pub(crate) fn of(call: &'a Call<'_>, size: &str, token: &str, most: usize) -> Self {
         let size = call.number(size).filter(|size| *size > 0).map_or(most, |size| size.min(most));
         Self { size, token: call.text(token) }
     }
@@ -30,7 +30,7 @@ impl<'a> Page<'a> {
     }
 
     /// An answer that lists the page of `all` under `name`, and says under `next` how to go on.
-    pub(super) fn listed(&self, name: &str, all: Vec<Value>, next: &str) -> Result<Value, Failure> {
+    pub(crate) fn listed(&self, name: &str, all: Vec<Value>, next: &str) -> Result<Value, Failure> {
         let (page, token) = self.cut(all)?;
         Ok(json!({ name: page, next: token }))
     }

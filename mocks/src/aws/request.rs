@@ -14,8 +14,8 @@ use super::{
 };
 
 /// A request as it came.
-pub(super) struct Asked {
-    pub(super) method: String,
+pub(crate) struct Asked {
+    pub(crate) method: String,
     /// The segments of its path, decoded.
     path: Vec<String>,
     query: Vec<(String, String)>,
@@ -25,23 +25,23 @@ pub(super) struct Asked {
 
 /// The operation that a request is for.
 #[derive(Clone, Copy)]
-pub(super) struct Route<'a> {
-    pub(super) service: &'a Service,
-    pub(super) operation: &'a Operation,
+pub(crate) struct Route<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) operation: &'a Operation,
 }
 
 /// A request that a real service would take.
-pub(super) struct Call<'a> {
-    pub(super) service: &'a Service,
-    pub(super) operation: &'a Operation,
+pub(crate) struct Call<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) operation: &'a Operation,
     /// The region that it is signed for.
-    pub(super) region: String,
+    pub(crate) region: String,
     /// What it says, by the names of the model's members.
-    pub(super) input: Value,
+    pub(crate) input: Value,
 }
 
 impl Asked {
-    pub(super) fn of(head: Parts, body: Bytes) -> Self {
+    pub(crate) fn of(head: Parts, body: Bytes) -> Self {
         let path = head.uri.path().trim_start_matches('/').split('/').map(decoded);
         Self {
             path: path.collect(),
@@ -53,7 +53,7 @@ impl Asked {
     }
 
     /// What it is for, as far as it can be told.
-    pub(super) fn named(&self) -> String {
+    pub(crate) fn named(&self) -> String {
         let form = self.form();
         let field = |name: &str| form.iter().find(|(field, _)| field == name);
         let action = field("Action").map(|(_, action)| action.as_str());
@@ -78,7 +78,7 @@ impl Asked {
     }
 
     /// Services are told by the target, by the version of a form, or by the path.
-    pub(super) fn route<'a>(&self, models: &'a Models) -> Result<Route<'a>, Failure> {
+    pub(crate) fn route<'a>(&self, models: &'a Models) -> Result<Route<'a>, Failure> {
         let (service, operation) = if let Some(target) = self.target() {
             let (prefix, name) = target.rsplit_once('.').unwrap_or(("", target));
             let mut services = models.services();
@@ -117,7 +117,7 @@ impl Asked {
     }
 
     /// Checks the request against the model.
-    pub(super) fn check<'a>(&self, route: Route<'a>) -> Result<Call<'a>, Failure> {
+    pub(crate) fn check<'a>(&self, route: Route<'a>) -> Result<Call<'a>, Failure> {
         let Route { service, operation } = route;
         let scope = Scope::of(&self.headers).ok_or(Failure::Unsigned)?;
         if scope.service != service.signing_name {
@@ -177,17 +177,17 @@ impl Asked {
 
 impl Call<'_> {
     /// A parameter that is a text.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.input[name].as_str()
     }
 
     /// A parameter that is a list of texts; empty where there is none.
-    pub(super) fn texts(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
         self.input[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
     /// A parameter that is a number, or a text of one.
-    pub(super) fn number(&self, name: &str) -> Option<usize> {
+    pub(crate) fn number(&self, name: &str) -> Option<usize> {
         let value = &self.input[name];
         let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
         usize::try_from(number).ok()
@@ -203,7 +203,7 @@ impl Call<'_> {
     }
 
     /// The operation is the service's, and nothing here answers it.
-    pub(super) fn unanswered(&self) -> Failure {
+    pub(crate) fn unanswered(&self) -> Failure {
         Failure::unknown(format!("no answer to {} here", self.operation.name))
     }
 }

@@ -14,7 +14,7 @@ use url::Url;
 use super::{Body, whole};
 
 /// The server behind the proxy.
-pub(super) struct Upstream {
+pub(crate) struct Upstream {
     host: String,
     port: u16,
     /// What goes before the path of a call.
@@ -22,7 +22,7 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn at(url: &Url) -> Result<Self> {
+    pub(crate) fn at(url: &Url) -> Result<Self> {
         let host = url.host_str().filter(|_| url.scheme() == "http");
         let (Some(host), Some(port)) = (host, url.port_or_known_default()) else {
             let error = format!("{url} is not a URL of a server that speaks plain HTTP");
@@ -33,7 +33,7 @@ impl Upstream {
     }
 
     /// Has a call answered, as it comes: headers first, then the body bit by bit.
-    pub(super) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>> {
+    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>> {
         let Ok(stream) = TcpStream::connect((&*self.host, self.port)).await else {
             let mut response = Response::new(whole(""));
             *response.status_mut() = StatusCode::BAD_GATEWAY;

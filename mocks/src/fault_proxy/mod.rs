@@ -1,7 +1,7 @@
 //! What stands before a server and lets calls go wrong.
 
 mod fault;
-mod forward;
+pub(crate) mod forward;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +35,7 @@ use crate::{Call, aws::wire::Errand};
 pub use fault::Fault;
 use forward::{Upstream, cut_off};
 
-type Body = UnsyncBoxBody<Bytes, Error>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Error>;
 
 /// Which calls on a route go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub enum Times {
     First(usize),
     /// Each so-and-so-many-th.
     Every(usize),
+    /// That one alone; the first is 1.
+    Only(usize),
 }
 
 /// Stands before a server that speaks HTTP/1.1, counts its calls and lets some go wrong.
@@ -157,6 +159,7 @@ impl Rule {
             Times::Always => true,
             Times::First(first) => nth <= first,
             Times::Every(every) => every > 0 && nth.is_multiple_of(every),
+            Times::Only(only) => nth == only,
         }
     }
 }
@@ -261,6 +264,6 @@ async fn serve(stream: TcpStream, way: Arc<Way>) -> Result<()> {
     connection.with_upgrades().await.map_err(Error::other)
 }
 
-fn whole(body: impl Into<Bytes>) -> Body {
+pub(crate) fn whole(body: impl Into<Bytes>) -> Body {
     Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
 }
