@@ -5,8 +5,8 @@ has it as it was made, which takes a moment only; a line "end ENDPOINT" is the e
 
 Cluster kf-old of eksctl was deleted in the console. Its node group's stack is DELETE_FAILED, because the
 role has an inline policy and an attached one from outside; the stacks of the cluster and of a service
-account are as they were; Kubernetes left two load balancers, their security groups and a network
-interface. Cluster kf is alive beside it, with the same kinds of things. Of cluster kf-older there is a
+account are as they were; Kubernetes left two load balancers, their security groups, rules for these in
+the group of the machines, which is tagged as owned as well, and a network interface. Cluster kf is alive beside it, with the same kinds of things. Of cluster kf-older there is a
 stack that is protected, and other stacks are not eksctl's at all.
 """
 
@@ -208,6 +208,13 @@ class World:
         }
         return {"type": "AWS::EC2::SecurityGroupIngress", "physicalId": f"sgr-{group[3:]}", "properties": properties, **more}
 
+    def let_in(self, group, source, description):
+        """A rule that Kubernetes adds to the group of the machines, for a load balancer."""
+        pair = {"GroupId": source, "Description": description}
+        self.ec2.authorize_security_group_ingress(
+            GroupId=group, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [pair]}]
+        )
+
     def interface(self, subnet, group, cluster):
         """One that a machine left, as the pods' network makes them."""
         made = self.ec2.create_network_interface(
@@ -306,7 +313,8 @@ class World:
         self.iam.create_instance_profile(InstanceProfileName=profile)
         self.iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=role_name)
         role["owns"].update(inlinePolicies=[owned], instanceProfiles=[profile])
-        security = self.group(vpc, f"{name}-SG")
+        marks = {f"kubernetes.io/cluster/{cluster}": "owned", "alpha.eksctl.io/cluster-name": cluster}
+        security = self.group(vpc, f"{name}-SG", **marks)
         parts = {
             "SG": {"type": "AWS::EC2::SecurityGroup", "physicalId": security, "slow": True},
             "IngressInterCluster": self.rule(security, control, 1025, 65535, dependsOn=["SG"]),
@@ -372,6 +380,8 @@ class World:
         self.eksctl("kf-old", account_name, {"Role1": account_role}, {"Role1": of_role}, marks)
         classic_group = self.classic("a0c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5", "kf-old", vpc, subnets)
         alb_group, alb, targets = self.alb("k8s-istiosys-istioing-1f2e3d4c5b", "kf-old", vpc, subnets)
+        self.let_in(security, classic_group, "")
+        self.let_in(security, alb_group, "elbv2.k8s.aws/targetGroupBinding=shared")
         left_group = self.group(vpc, "k8s-elb-a9f8e7d6c5b4a3f2e1d0c9b8a7f6e5d4", **{"kubernetes.io/cluster/kf-old": "owned"})
         interface = self.interface(subnets[0], security, "kf-old")
         ids["orphan"] = {
@@ -394,6 +404,8 @@ class World:
         _, role, profile, security = self.node_group("kf", "ng-1", vpc, control)
         group = self.classic("b0c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5", "kf", vpc, subnets)
         alb_group, alb, targets = self.alb("k8s-istiosys-istioing-9a8b7c6d5e", "kf", vpc, subnets)
+        self.let_in(security, group, "")
+        self.let_in(security, alb_group, "elbv2.k8s.aws/targetGroupBinding=shared")
         ids["neighbour"] = {
             "cluster": "kf", "vpc": vpc, "subnets": subnets, "serviceRole": service_role, "nodeRole": role,
             "instanceProfile": profile, "nodeSecurityGroup": security,

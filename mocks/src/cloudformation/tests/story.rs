@@ -135,6 +135,10 @@ async fn what_a_deleted_cluster_left_goes_in_the_right_order_and_in_no_other() {
     };
 
     assert!(deleted(&cluster).1.contains("in use by eksctl-kf-old-nodegroup-ng-1"));
+    // A rule for it is in the group of the machines.
+    let rest = json!({ "GroupId": id("albSecurityGroup") });
+    let kept = cloud.ask("ec2 delete_security_group", &rest).unwrap_err();
+    assert_eq!(kept.0, "DependencyViolation");
     let both = "The following resource(s) failed to delete: [NodeInstanceRole, SG]. ";
     assert_eq!(deleted(&nodes), ("DELETE_FAILED".to_owned(), both.to_owned()));
 
