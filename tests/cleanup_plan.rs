@@ -39,11 +39,17 @@ fn owner() -> impl Strategy<Value = (bool, Vec<Tag>)> {
         Just((false, tags(&[("kubernetes.io/cluster/kf", "owned")]))),
         Just((
             false,
-            tags(&[("kubernetes.io/cluster/kf-old", "owned"), ("kubernetes.io/cluster/kf", "shared")])
+            tags(&[
+                ("kubernetes.io/cluster/kf-old", "owned"),
+                ("kubernetes.io/cluster/kf", "shared")
+            ])
         )),
         Just((
             false,
-            tags(&[("elbv2.k8s.aws/cluster", "kf-old"), ("aws:cloudformation:stack-name", "other")])
+            tags(&[
+                ("elbv2.k8s.aws/cluster", "kf-old"),
+                ("aws:cloudformation:stack-name", "other")
+            ])
         )),
         Just((false, Vec::new())),
     ]
@@ -74,7 +80,8 @@ fn role(stack: String) -> impl Strategy<Value = RoleLeft> {
 
 fn stack(kind: &'static str) -> impl Strategy<Value = StackLeft> {
     let name = format!("eksctl-{CLUSTER}-{kind}");
-    let statuses = vec!["CREATE_COMPLETE", "DELETE_FAILED", "UPDATE_IN_PROGRESS", "ROLLBACK_COMPLETE"];
+    let statuses =
+        vec!["CREATE_COMPLETE", "DELETE_FAILED", "UPDATE_IN_PROGRESS", "ROLLBACK_COMPLETE"];
     let importers = prop::collection::btree_set(prop::sample::select(KINDS.to_vec()), 0..2);
     (
         prop::sample::select(statuses),
@@ -122,7 +129,9 @@ fn network() -> impl Strategy<Value = NetworkLeft> {
                     ip_permissions: named
                         .into_iter()
                         .map(|other| Permission {
-                            user_id_group_pairs: vec![GroupPair { group_id: format!("sg-{other}") }],
+                            user_id_group_pairs: vec![GroupPair {
+                                group_id: format!("sg-{other}"),
+                            }],
                             ..Permission::default()
                         })
                         .collect(),
@@ -161,7 +170,7 @@ fn network() -> impl Strategy<Value = NetworkLeft> {
                 .map(|(nth, ((_, tag_set), is_used, is_plugins))| NetworkInterface {
                     network_interface_id: format!("eni-{nth}"),
                     status: if is_used { "in-use" } else { "available" }.to_owned(),
-                    description: if is_plugins { "aws-K8S-i-1" } else { "mine" }.to_owned().into(),
+                    description: if is_plugins { "aws-K8S-i-1" } else { "mine" }.into(),
                     tag_set,
                     ..NetworkInterface::default()
                 })
@@ -186,7 +195,8 @@ fn estate() -> impl Strategy<Value = Estate> {
 /// Whether tags say that something is the cluster's and nobody else's.
 fn are_ours(tags: &[Tag]) -> bool {
     let says = |key: &str, value: &str| tags.iter().any(|t| t.key == key && t.value == value);
-    let ours = says("kubernetes.io/cluster/kf-old", "owned") || says("elbv2.k8s.aws/cluster", CLUSTER);
+    let ours =
+        says("kubernetes.io/cluster/kf-old", "owned") || says("elbv2.k8s.aws/cluster", CLUSTER);
     let others = tags.iter().any(|tag| {
         tag.key == "kubernetes.io/cluster/kf" || tag.key == "aws:cloudformation:stack-name"
     });
@@ -209,9 +219,9 @@ fn applied(estate: &Estate, plan: &Plan) -> Estate {
     left.stacks.retain(|stack| deletion(plan, stack.name()).is_none());
     if let Some(network) = &mut left.network {
         let is_done = |action: Action| at(plan, &action).is_some();
-        network.groups.retain(|group| {
-            !is_done(Action::DeleteSecurityGroup { id: group.group_id.clone() })
-        });
+        network
+            .groups
+            .retain(|group| !is_done(Action::DeleteSecurityGroup { id: group.group_id.clone() }));
         network.interfaces.retain(|interface| {
             !is_done(Action::DeleteNetworkInterface { id: interface.network_interface_id.clone() })
         });
@@ -219,7 +229,9 @@ fn applied(estate: &Estate, plan: &Plan) -> Estate {
             !is_done(Action::DeleteLoadBalancer { arn: left.balancer.load_balancer_arn.clone() })
         });
         network.classics.retain(|(balancer, _)| {
-            !is_done(Action::DeleteClassicLoadBalancer { name: balancer.load_balancer_name.clone() })
+            !is_done(Action::DeleteClassicLoadBalancer {
+                name: balancer.load_balancer_name.clone(),
+            })
         });
         for group in &mut network.groups {
             for rule in &mut group.ip_permissions {
@@ -370,7 +382,8 @@ fn a_stack_whose_own_cluster_lives_stays_whatever_its_tags_say() {
         ..StackResource::default()
     };
     let stack = Stack { stack_name: "eksctl-kf-old-cluster".to_owned(), ..Stack::default() };
-    let left = StackLeft { stack, parts: vec![part], has_service_role: true, ..StackLeft::default() };
+    let left =
+        StackLeft { stack, parts: vec![part], has_service_role: true, ..StackLeft::default() };
     let estate = Estate {
         cluster: CLUSTER.to_owned(),
         living: BTreeSet::from(["renamed".to_owned()]),

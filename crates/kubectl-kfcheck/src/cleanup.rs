@@ -25,8 +25,8 @@ pub struct Cleanup {
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
     /// Do it: the plan for the cluster, after its name was typed, or the plan in a file.
-    #[arg(long, value_name = "PLAN", num_args = 0..=1, default_missing_value = "", conflicts_with = "plan_out")]
-    pub apply: Option<PathBuf>,
+    #[arg(long, value_name = "PLAN", num_args = 0..=1, conflicts_with = "plan_out")]
+    pub apply: Option<Option<PathBuf>>,
     /// Write the plan to a file, to be looked at and applied by others.
     #[arg(long, value_name = "FILE", requires = "cluster")]
     pub plan_out: Option<PathBuf>,
@@ -94,7 +94,7 @@ impl<'a> Task<'a> {
         if let Some(journal) = &args.restore_policies {
             return Ok(Self::Restore(journal));
         }
-        let file = args.apply.as_deref().filter(|file| !file.as_os_str().is_empty());
+        let file = args.apply.as_ref().and_then(Option::as_deref);
         if args.yes && file.is_none() {
             return Err("--yes goes with a plan in a file only: --plan-out writes one".to_owned());
         }
@@ -196,7 +196,7 @@ fn wishes(args: &Cleanup) -> Wishes {
 /// The journal of this run.
 fn journal(args: &Cleanup) -> Option<PathBuf> {
     let named = args.resume.clone().or_else(|| args.journal.clone());
-    let file = args.apply.as_deref().filter(|file| !file.as_os_str().is_empty());
+    let file = args.apply.as_ref().and_then(Option::as_deref);
     let cluster = || match file {
         Some(file) => read(file).ok().map(|plan| plan.cluster),
         None => args.cluster.clone(),

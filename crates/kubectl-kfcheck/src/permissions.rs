@@ -18,7 +18,7 @@ pub(crate) fn policy(of: &Permissions) -> Result<String, String> {
 
 #[cfg(feature = "aws")]
 fn amazon(cleanup: bool) -> Value {
-    use kfcheck_aws::cleanup::{self, BY_STACKS, CHANGES, RESTORES};
+    use kfcheck_aws::cleanup::{self, BY_STACKS, CHANGES, LOOKS, RESTORES};
 
     fn statement(sid: &str, actions: impl IntoIterator<Item = &'static str>) -> Value {
         // What has no colon is Kubernetes' permission.
@@ -30,7 +30,7 @@ fn amazon(cleanup: bool) -> Value {
     let mut statements = Vec::new();
     if cleanup {
         let own = cleanup::FACTS.iter().flat_map(|fact| fact.needs).copied();
-        let read = ["eks:DescribeCluster", "eks:ListClusters"];
+        let read = LOOKS.iter().copied().chain(["eks:ListClusters"]);
         let begins = ["cloudformation:", "ec2:Describe", "elasticloadbalancing:", "iam:"];
         let inspected = facts.filter(|action| begins.iter().any(|begin| action.starts_with(begin)));
         statements.push(statement("Reads", inspected.chain(own).chain(read)));

@@ -360,7 +360,8 @@ mod tests {
 
             FAIL     aws-node-security-group
                      Security groups let users and the load balancer through
-        "#]].assert_eq(&deployment.report(&NodeSecurityGroup).await);
+        "#]]
+        .assert_eq(&deployment.report(&NodeSecurityGroup).await);
         let mut classic = Deployment::classic();
         *classic.file("aws/ec2/describe-security-groups") =
             deployment.file("aws/ec2/describe-security-groups").clone();

@@ -326,10 +326,10 @@ impl Work<'_> {
     async fn settle(&self, action: &Action, token: &str) -> Result<(), Halt> {
         let until = Instant::now() + self.pace.settle;
         loop {
-            match self.hand.look(action, token).await {
-                Ok(Found::Done) => return Ok(()),
-                Ok(_) if Instant::now() < until => (),
-                Ok(_) => {
+            match self.hand.is_seen(action, token).await {
+                Ok(true) => return Ok(()),
+                Ok(false) if Instant::now() < until => (),
+                Ok(false) => {
                     let says = format!("to {}: it was done and is not seen to be", action.says());
                     return Err(Halt::Stopped(says));
                 }

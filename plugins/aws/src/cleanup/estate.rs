@@ -213,7 +213,12 @@ impl RoleLeft {
         let mut inline = Vec::new();
         for policy in &names.policy_names {
             let asked = RolePolicies { role: role.clone(), policy: policy.clone() };
-            inline.push((policy.clone(), cx.get(asked).await?.policy_document.clone()));
+            match cx.get(asked).await {
+                Ok(found) => inline.push((policy.clone(), found.policy_document.clone())),
+                // Lists show for a while what is gone.
+                Err(FactError { fault: Fault::Absent(_), .. }) => (),
+                Err(error) => return Err(error),
+            }
         }
         let attached = cx.get(AttachedRolePolicies { role: role.clone() }).await?;
         let attached = attached.attached_policies.iter().map(|p| p.policy_arn.clone()).collect();

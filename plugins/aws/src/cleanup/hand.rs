@@ -5,7 +5,7 @@ use std::error::Error;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::types::DeletionMode;
-use aws_sdk_ec2::types::{IpPermission, UserIdGroupPair};
+use aws_sdk_ec2::types::{Filter, SecurityGroupRule};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use kfcheck::{Cx, Fault};
 use serde_json::{Value, json};
@@ -47,7 +47,11 @@ pub(super) struct Hand {
     iam: aws_sdk_iam::Client,
 }
 
-/// The permissions that changing takes, as IAM calls them.
+/// The permissions that looking right before a change takes, beyond those of the facts, as IAM calls
+/// them.
+pub const LOOKS: &[&str] = &["ec2:DescribeSecurityGroupRules", "eks:DescribeCluster"];
+
+/// Those that changing takes.
 pub const CHANGES: &[&str] = &[
     "cloudformation:DeleteStack",
     "cloudformation:UpdateTerminationProtection",
@@ -166,9 +170,9 @@ impl Hand {
                 Ok(self.owned(&tags, json!({ "name": name })))
             }
             Action::RevokeRules { group, names, ingress } => {
-                let Some(group) = self.group(group).await? else { return Ok(Found::Done) };
-                let rules = rules_for(&group, names, *ingress);
-                Ok(if rules.is_empty() { Found::Done } else { Found::AsPlanned(json!(rules)) })
+                let rules = self.rules(group, names, *ingress).await?;
+                let whole: Vec<_> = rules.iter().map(record).collect();
+                Ok(if rules.is_empty() { Found::Done } else { Found::AsPlanned(json!(whole)) })
             }
             Action::DeleteSecurityGroup { id } => {
                 let Some(group) = self.group(id).await? else { return Ok(Found::Done) };
@@ -212,6 +216,18 @@ impl Hand {
             }
             Action::DeleteStack { stack_id, .. } => self.look_at_stack(stack_id, token).await,
         }
+    }
+
+    /// Whether a change is seen to be made, also by those who only list.
+    pub(super) async fn is_seen(&self, action: &Action, token: &str) -> Result<bool, Fault> {
+        if self.look(action, token).await? != Found::Done {
+            return Ok(false);
+        }
+        let Action::DeleteRolePolicy { role, policy, .. } = action else { return Ok(true) };
+        let pages = self.iam.list_role_policies().role_name(role).into_paginator();
+        let pages = pages.items().send().collect::<Result<Vec<_>, _>>();
+        let listed = there(pages, "iam:ListRolePolicies").await?.unwrap_or_default();
+        Ok(!listed.contains(policy))
     }
 
     async fn look_at_stack(&self, id: &str, token: &str) -> Result<Found, Fault> {
@@ -271,6 +287,24 @@ impl Hand {
         Ok(all.into_iter().next())
     }
 
+    /// The rules of a group, of one direction, that name another one.
+    async fn rules(
+        &self,
+        group: &str,
+        named: &str,
+        ingress: bool,
+    ) -> Result<Vec<SecurityGroupRule>, Fault> {
+        let filter = Filter::builder().name("group-id").values(group).build();
+        let call = self.ec2.describe_security_group_rules().filters(filter).into_paginator();
+        let pages = call.items().send().collect::<Result<Vec<_>, _>>();
+        let all = there(pages, "ec2:DescribeSecurityGroupRules").await?.unwrap_or_default();
+        let is_it = |rule: &SecurityGroupRule| {
+            let names = rule.referenced_group_info().and_then(|info| info.group_id());
+            rule.is_egress() == Some(!ingress) && names == Some(named)
+        };
+        Ok(all.into_iter().filter(is_it).collect())
+    }
+
     /// Makes a change.
     pub(super) async fn act(&self, action: &Action, token: &str) -> Result<Acted, Fault> {
         match action {
@@ -287,15 +321,19 @@ impl Hand {
                 change(call, "elasticloadbalancing:DeleteTargetGroup").await
             }
             Action::RevokeRules { group, names, ingress } => {
-                let Some(found) = self.group(group).await? else { return Ok(Acted::Done) };
-                let rules = Some(rules_for(&found, names, *ingress).iter().map(rule).collect());
+                let rules = self.rules(group, names, *ingress).await?;
+                if rules.is_empty() {
+                    return Ok(Acted::Done);
+                }
+                let ids = Some(rules.into_iter().filter_map(|rule| rule.security_group_rule_id));
+                let ids = ids.map(Iterator::collect);
                 if *ingress {
                     let call = self.ec2.revoke_security_group_ingress().group_id(group);
-                    let call = call.set_ip_permissions(rules).send();
+                    let call = call.set_security_group_rule_ids(ids).send();
                     change(call, "ec2:RevokeSecurityGroupIngress").await
                 } else {
                     let call = self.ec2.revoke_security_group_egress().group_id(group);
-                    let call = call.set_ip_permissions(rules).send();
+                    let call = call.set_security_group_rule_ids(ids).send();
                     change(call, "ec2:RevokeSecurityGroupEgress").await
                 }
             }
@@ -364,32 +402,12 @@ impl Hand {
     }
 }
 
-/// The rules of a group that name another one, each with that name only.
-fn rules_for(group: &SecurityGroup, named: &str, ingress: bool) -> Vec<crate::Permission> {
-    let all = if ingress { &group.ip_permissions } else { &group.ip_permissions_egress };
-    let naming = all.iter().filter_map(|rule| {
-        let pairs = rule.user_id_group_pairs.iter().filter(|pair| pair.group_id == named);
-        let user_id_group_pairs: Vec<_> = pairs.cloned().collect();
-        (!user_id_group_pairs.is_empty()).then(|| crate::Permission {
-            ip_protocol: rule.ip_protocol.clone(),
-            from_port: rule.from_port,
-            to_port: rule.to_port,
-            user_id_group_pairs,
-            ..crate::Permission::default()
-        })
-    });
-    naming.collect()
-}
-
-fn rule(of: &crate::Permission) -> IpPermission {
-    let pairs = of.user_id_group_pairs.iter();
-    let pairs = pairs.map(|pair| UserIdGroupPair::builder().group_id(&pair.group_id).build());
-    IpPermission::builder()
-        .ip_protocol(&of.ip_protocol)
-        .set_from_port(of.from_port)
-        .set_to_port(of.to_port)
-        .set_user_id_group_pairs(Some(pairs.collect()))
-        .build()
+/// A rule as the journal keeps it, with what it takes to add it again.
+fn record(rule: &SecurityGroupRule) -> Value {
+    let named = rule.referenced_group_info().and_then(|info| info.group_id());
+    json!({ "SecurityGroupRuleId": rule.security_group_rule_id(), "IpProtocol": rule.ip_protocol(),
+        "FromPort": rule.from_port(), "ToPort": rule.to_port(), "ReferencedGroupId": named,
+        "Description": rule.description() })
 }
 
 /// The answer, or nothing where what was asked for by name does not exist.

@@ -35,7 +35,7 @@ use crate::{Aws, AwsAccess, ClusterNames, Clusters, Scope, Stack, Stacks};
 pub use apply::{Applied, Halt, Pace, Progressed, apply, restore, resume};
 pub use estate::{Estate, NetworkLeft, RoleLeft, StackLeft};
 pub use facts::{FACTS, TaggedBalancer};
-pub use hand::{BY_STACKS, CHANGES, RESTORES};
+pub use hand::{BY_STACKS, CHANGES, LOOKS, RESTORES};
 pub use journal::{Entry, Journal, entries};
 pub use owned::{Owned, Stood};
 pub use plan::{Action, Kept, Plan, Refusal, Step, Wishes};
