@@ -21,8 +21,9 @@ check! {
     /// under the same name while its stacks are there.
     ///
     /// ## How to fix it
-    /// Take away what keeps each stack, as the report lists it, then delete them in eksctl's order:
-    /// node groups, roles of service accounts and add-ons, the cluster's own last.
+    /// `kubectl kfcheck aws cleanup --cluster NAME` plans what is to be done, and does it with
+    /// `--apply`: takes away what keeps each stack, and deletes them in eksctl's order: node groups,
+    /// roles of service accounts and add-ons, the cluster's own last.
     pub struct StackOrphaned;
     id: "aws-stack-orphaned",
     title: "No stack is left of a cluster that is gone",
@@ -72,13 +73,10 @@ impl Check for StackOrphaned {
                         finding.evidence("kept by", block);
                     }
                 }
-                let name = &stack.stack_name;
                 finding.fix(
-                    Risk::Deletes,
-                    "deletes it, once what keeps it is taken away; the cluster's own stack last",
-                    format!(
-                        "aws cloudformation delete-stack --region {region} --stack-name {name}"
-                    ),
+                    Risk::None,
+                    "plans how all of it goes, each step with its reason; --apply does that",
+                    format!("kubectl kfcheck aws cleanup --cluster {cluster} --region {region}"),
                 );
             }
         }
