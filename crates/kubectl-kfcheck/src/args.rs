@@ -7,6 +7,8 @@ use kfcheck_kube::Target;
 use crate::amazon::AwsArgs;
 #[cfg(feature = "gcp")]
 use crate::google::GoogleArgs;
+#[cfg(feature = "onprem")]
+use crate::onprem::OnpremArgs;
 use crate::{live::LiveArgs, provider::CloudArgs};
 
 /// Says which one broken thing takes the endpoint of a Kubeflow deployment down, with evidence and
@@ -61,8 +63,13 @@ pub enum Command {
         kubectl kfcheck aws --bundle DIR --check 'aws-alb-*,aws-cognito-*' -v"
     )]
     Aws(Inspect<AwsArgs>),
-    /// Inspect a deployment on your own machines (comes in a later version).
-    Onprem(Later),
+    /// Inspect a deployment on your own machines.
+    #[cfg(feature = "onprem")]
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck onprem                       # this context\n  \
+        kubectl kfcheck onprem --host kubeflow.example.com --exec\n  \
+        kubectl kfcheck onprem --bundle DIR --check 'onprem-ldap-*,onprem-dex-*' -v")]
+    Onprem(Inspect<OnpremArgs>),
     /// Write down what an inspection sees, secrets left out, for others to inspect.
     Collect {
         /// Of what.
@@ -105,6 +112,13 @@ pub enum Collected {
         kubectl kfcheck collect aws -o evidence/         # into a folder, to look into\n\n\
         What comes of it is inspected with `kubectl kfcheck aws --bundle PATH`.")]
     Aws(Collect<AwsArgs>),
+    /// Of a deployment on your own machines.
+    #[cfg(feature = "onprem")]
+    #[command(mut_arg("script", |arg| arg.hide(true)), after_help = "Examples:\n  \
+        kubectl kfcheck collect onprem                   # into kfcheck-onprem.tar.gz\n  \
+        kubectl kfcheck collect onprem -o evidence/      # into a folder, to look into\n\n\
+        What comes of it is inspected with `kubectl kfcheck onprem --bundle PATH`.")]
+    Onprem(Collect<OnpremArgs>),
 }
 
 /// What to write down, and where.
@@ -125,13 +139,6 @@ pub struct Collect<C: CloudArgs> {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]
     pub live: LiveArgs<C>,
-}
-
-/// Whatever may be said to a command that comes later.
-#[derive(Debug, clap::Args)]
-pub struct Later {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    rest: Vec<String>,
 }
 
 /// What makes no sense where nobody is asked.

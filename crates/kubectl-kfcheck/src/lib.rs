@@ -18,6 +18,8 @@ mod collect;
 mod google;
 mod inspect;
 mod live;
+#[cfg(feature = "onprem")]
+mod onprem;
 mod progress;
 mod provider;
 mod select;
@@ -31,10 +33,12 @@ use clap::Parser;
 
 #[cfg(feature = "aws")]
 pub use amazon::AwsArgs;
-pub use args::{Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Later};
+pub use args::{Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect};
 #[cfg(feature = "gcp")]
 pub use google::GoogleArgs;
 pub use live::LiveArgs;
+#[cfg(feature = "onprem")]
+pub use onprem::OnpremArgs;
 pub use provider::{CloudArgs, Provider, providers};
 
 /// Nothing was inspected, because what was asked for makes no sense.
@@ -69,6 +73,8 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
         Command::Gcp(args) => inspect::run(&args, find(providers, "gcp")?).await,
         #[cfg(feature = "aws")]
         Command::Aws(args) => inspect::run(&args, find(providers, "aws")?).await,
+        #[cfg(feature = "onprem")]
+        Command::Onprem(args) => inspect::run(&args, find(providers, "onprem")?).await,
         #[cfg(feature = "gcp")]
         Command::Collect { of: Collected::Gcp(args) } => {
             collect::run(&args, find(providers, "gcp")?).await
@@ -77,7 +83,10 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
         Command::Collect { of: Collected::Aws(args) } => {
             collect::run(&args, find(providers, "aws")?).await
         }
-        Command::Onprem(_) => Err(later("onprem")),
+        #[cfg(feature = "onprem")]
+        Command::Collect { of: Collected::Onprem(args) } => {
+            collect::run(&args, find(providers, "onprem")?).await
+        }
         Command::Explain { check } => {
             print(&select::explain(providers, &check)?)?;
             Ok(0)
@@ -93,10 +102,6 @@ fn find<'a>(providers: &'a [Provider], name: &str) -> Result<&'a Provider, Strin
     let found = providers.iter().find(|provider| provider.name == name);
     found
         .ok_or_else(|| format!("this program was built without {name}; build it with that feature"))
-}
-
-fn later(name: &str) -> String {
-    format!("{name} is not in this version yet; `kubectl kfcheck gcp` and `aws` are")
 }
 
 /// Writes to standard output. A reader that has seen enough is no error.

@@ -41,5 +41,7 @@ pub fn providers() -> Vec<Provider> {
         crate::google::provider(),
         #[cfg(feature = "aws")]
         crate::amazon::provider(),
+        #[cfg(feature = "onprem")]
+        crate::onprem::provider(),
     ]
 }
