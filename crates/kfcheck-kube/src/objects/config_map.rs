@@ -6,7 +6,7 @@ use std::{
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::Metadata;
+use super::{AddressPools, KubeProxyConfiguration, Metadata};
 use crate::object;
 
 /// A ConfigMap, of which only what is known to be public is kept: people put passwords in them.
@@ -21,6 +21,10 @@ pub struct ConfigMap {
     pub domains: BTreeSet<String>,
     /// Who Dex says it is, where this is its configuration.
     pub issuer: Option<String>,
+    /// How kube-proxy works, where this is its configuration.
+    pub kube_proxy: Option<KubeProxyConfiguration>,
+    /// MetalLB's pools, where this is its configuration; since 0.13 it has objects for them.
+    pub address_pools: Option<AddressPools>,
 }
 
 /// What Knative's list of domains is called.
@@ -51,12 +55,16 @@ impl From<OnWire> for ConfigMap {
             data.iter().flat_map(BTreeMap::values).filter(|text| text.contains("\nstorage:"));
         let issuer = dex.find_map(|text| ISSUER.as_ref()?.captures(text)?.get(1));
         let issuer = issuer.map(|issuer| issuer.as_str().to_owned());
-        Self { metadata, audiences, domains, issuer }
+        let entries = data.as_ref();
+        let kube_proxy = entries.and_then(KubeProxyConfiguration::of);
+        let address_pools = entries.and_then(|entries| AddressPools::of(&metadata, entries));
+        Self { metadata, audiences, domains, issuer, kube_proxy, address_pools }
     }
 }
 
 impl From<ConfigMap> for OnWire {
-    fn from(ConfigMap { metadata, audiences, domains, issuer }: ConfigMap) -> Self {
+    fn from(map: ConfigMap) -> Self {
+        let ConfigMap { metadata, audiences, domains, issuer, kube_proxy, address_pools } = map;
         if metadata.name == DOMAINS {
             let data = domains.into_iter().map(|name| (name, String::new())).collect();
             return Self { metadata, data: Some(data) };
@@ -66,6 +74,8 @@ impl From<ConfigMap> for OnWire {
         if let Some(issuer) = issuer {
             data.insert("config.yaml".to_owned(), format!("issuer: {issuer}\nstorage: {{}}\n"));
         }
+        data.extend(kube_proxy.map(KubeProxyConfiguration::into_entry));
+        data.extend(address_pools.map(AddressPools::into_entry));
         Self { metadata, data: Some(data) }
     }
 }

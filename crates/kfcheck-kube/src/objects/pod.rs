@@ -126,11 +126,16 @@ fn without_token<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Mount>, D::Er
 
 /// What controllers, web applications and the API server are told that checks read, and that is
 /// never a secret.
-pub const PLAIN: [&str; 12] = [
+pub const PLAIN: &[&str] = &[
+    "--config",
+    "--ignore-exclude-lb",
+    "--ipvs-strict-arp",
+    "--lb-class",
     "--oidc-client-id",
     "--oidc-issuer-url",
     "--service-account-issuer",
     "--service-account-signing-key-file",
+    "--proxy-mode",
     "--service-cluster-ip-range",
     "--cluster-name",
     "--ingress-class",
@@ -159,16 +164,23 @@ fn plain_flags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
     let mut args = all.into_iter().peekable();
     while let Some(arg) = args.next() {
         match arg.split_once('=') {
-            Some((flag, _)) if PLAIN.contains(&flag) => kept.push(arg),
+            Some((flag, value)) if PLAIN.contains(&flag) => kept.push(plain_flag(flag, value)),
             None if PLAIN.contains(&arg.as_str()) => {
                 let value = args.next_if(|next| !next.starts_with('-'));
-                kept.push(format!("{arg}={}", value.unwrap_or_default()));
+                kept.push(plain_flag(&arg, &value.unwrap_or_default()));
             }
             _ => (),
         }
     }
     kept.shrink_to_fit();
     Ok(kept)
+}
+
+/// A flag with its value. Some programs take a whole configuration where others take its name.
+fn plain_flag(flag: &str, value: &str) -> String {
+    let named = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    let value = if flag == "--config" && !value.chars().all(named) { "" } else { value };
+    format!("{flag}={value}")
 }
 
 fn plain_variables<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Variable>, D::Error> {
