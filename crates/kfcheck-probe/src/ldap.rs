@@ -1,36 +1,37 @@
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use kfcheck::{
-    Cx, Fact, FactError, Fault, Place,
+    Cx, Fact, FactError, Fault, Place, async_trait,
     redact::{REDACTED, redact},
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Dex's LDAP connector, gone through step by step: connect, bind, search for users, search for
-/// groups. It is named by connector and host; all else is as Dex's configuration has it.
+/// groups. It is named by connector and host; all else is as Dex's configuration has it. The
+/// password is no part of it: whoever is set up as [`Ldap`] knows it by the connector's `id`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LdapProbe {
     /// The connector's `id`.
     pub connector: String,
     /// The server, as the configuration has it: `ldap.example.com` or `ldap.example.com:389`.
     pub host: String,
+    /// The namespace of Dex, where names of Services that don't say theirs are looked for.
+    #[serde(skip)]
+    pub namespace: String,
     /// How the connection is protected.
     #[serde(skip)]
     pub security: LdapSecurity,
     /// Whether any certificate will do: `insecureSkipVerify`.
     #[serde(skip)]
     pub skip_verify: bool,
-    /// The certificate authorities stated, in PEM: `rootCAData` decoded, or what is in `rootCA`
-    /// where that is known. None: those that this machine trusts.
+    /// Whose certificates are trusted.
     #[serde(skip)]
-    pub roots: Option<String>,
-    /// Whom to bind as: `bindDN`. None or empty: nobody, which Dex calls anonymous.
+    pub roots: LdapRoots,
+    /// Whom to bind as: `bindDN`. Empty: nobody, which Dex calls anonymous.
     #[serde(skip)]
-    pub bind_dn: Option<String>,
-    /// Where the password of `bindDN` stands.
-    #[serde(skip)]
-    pub password: Option<PasswordAt>,
+    pub bind_dn: String,
     /// How users are found.
     #[serde(skip)]
     pub user_search: Option<LdapSearch>,
@@ -39,32 +40,101 @@ pub struct LdapProbe {
     pub group_search: Option<LdapSearch>,
 }
 
-/// How a connection to an LDAP server is protected (Dex, `connector/ldap`, `Config`).
+/// How a connection to an LDAP server is protected (dexidp/dex, `connector/ldap/ldap.go`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LdapSecurity {
     /// TLS from the first byte.
     #[default]
     Ldaps,
-    /// Asked for on a plain connection: `startTLS`.
+    /// TLS that is asked for on a plain connection: `startTLS`.
     StartTls,
-    /// Not at all: `insecureNoSSL` without `startTLS`.
+    /// None: `insecureNoSSL`, whatever `startTLS` says.
     Plain,
 }
 
-/// Where the password of a connector stands. It names the place and is no secret itself.
+impl LdapSecurity {
+    /// The port where a host names none: Dex takes 636 for `startTLS`, too.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Plain => 389,
+            Self::Ldaps | Self::StartTls => 636,
+        }
+    }
+}
+
+/// Whose certificates a connector trusts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PasswordAt {
-    /// Whether Dex's configuration is a Secret; otherwise it is a ConfigMap.
-    pub secret: bool,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The entry of it that holds the configuration: `config.yaml`.
-    pub key: String,
-    /// The Deployment that runs Dex in the same namespace, whose environment the configuration may
-    /// refer to.
-    pub deployment: Option<String>,
+pub enum LdapRoots {
+    /// Those of well-known authorities: nothing is stated.
+    #[default]
+    Known,
+    /// Those of these authorities, in PEM: `rootCAData`, decoded.
+    Stated(String),
+    /// Those in a file of Dex's container's, which isn't known: `rootCA`. No verdict is given then.
+    Unknown,
+}
+
+/// What asks LDAP servers, beside [`Outside`](crate::Outside): it knows passwords, and the way to
+/// what only the cluster reaches.
+pub struct Ldap {
+    pub(crate) passwords: Arc<dyn BindPasswords>,
+    pub(crate) services: Arc<dyn ReachServices>,
+}
+
+impl Ldap {
+    /// One with these passwords and this way into the cluster.
+    pub fn new(
+        passwords: impl BindPasswords + 'static,
+        services: impl ReachServices + 'static,
+    ) -> Self {
+        Self { passwords: Arc::new(passwords), services: Arc::new(services) }
+    }
+}
+
+/// Knows the passwords of connectors, as Dex uses them: with variables of its environment put in.
+#[async_trait]
+pub trait BindPasswords: Send + Sync {
+    /// The password of a connector; an error says why it isn't known.
+    async fn password(&self, cx: &Cx, connector: &str) -> Result<BindPassword, FactError>;
+}
+
+/// A password, which is neither shown nor written.
+#[derive(Clone, Default)]
+pub struct BindPassword {
+    pub(crate) secret: String,
+    pub(crate) source: String,
+}
+
+impl BindPassword {
+    /// A password and where it came from, in words: `bindPW of ConfigMap auth/dex`.
+    pub fn new(secret: impl Into<String>, source: impl Into<String>) -> Self {
+        Self { secret: secret.into(), source: source.into() }
+    }
+}
+
+impl fmt::Debug for BindPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BindPassword")
+    }
+}
+
+/// A connection, whatever it goes through.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Reaches Services of the cluster from outside of it.
+#[async_trait]
+pub trait ReachServices: Send + Sync {
+    /// A connection to a port of the Service that `host` names for a pod in `namespace`, and what it
+    /// goes through in words; nothing where it names none.
+    async fn reach(
+        &self,
+        cx: &Cx,
+        namespace: &str,
+        host: &str,
+        port: u16,
+    ) -> Result<Option<(Box<dyn Stream>, String)>, FactError>;
 }
 
 /// A search to make.

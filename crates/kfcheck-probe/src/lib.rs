@@ -16,8 +16,9 @@ pub use ask::Ask;
 pub use dns::{DnsAnswer, DnsProbe};
 pub use http::{Credentials, HttpAnswer, HttpProbe, Tls};
 pub use ldap::{
-    LdapAnswer, LdapBind, LdapCode, LdapConnect, LdapEntry, LdapFound, LdapMatcher, LdapProbe,
-    LdapPurpose, LdapSearch, LdapSecurity, PasswordAt,
+    BindPassword, BindPasswords, Ldap, LdapAnswer, LdapBind, LdapCode, LdapConnect, LdapEntry,
+    LdapFound, LdapMatcher, LdapProbe, LdapPurpose, LdapRoots, LdapSearch, LdapSecurity,
+    ReachServices, Stream,
 };
 pub use outside::{AskArp, Dial, Outside, Resolve, Through};
 
