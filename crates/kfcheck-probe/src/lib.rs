@@ -6,6 +6,8 @@ mod ask;
 mod dns;
 mod http;
 mod ldap;
+mod ldap_steps;
+mod ldap_wire;
 mod outside;
 mod tls;
 
@@ -18,7 +20,7 @@ pub use http::{Credentials, HttpAnswer, HttpProbe, Tls};
 pub use ldap::{
     BindPassword, BindPasswords, Ldap, LdapAnswer, LdapBind, LdapCode, LdapConnect, LdapEntry,
     LdapFound, LdapMatcher, LdapProbe, LdapPurpose, LdapRoots, LdapSearch, LdapSecurity,
-    ReachServices, Stream,
+    ReachServices, Stream, Way,
 };
 pub use outside::{AskArp, Dial, Outside, Resolve, Through};
 
