@@ -1,4 +1,4 @@
-use kfcheck::{Cx, Fact, FactError, Place, redact::redact};
+use kfcheck::{Cx, Fact, FactError, Fault, Place, redact::redact};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Outside;
@@ -64,6 +64,7 @@ fn is_wire(asked: &Asked) -> bool {
 
 impl Fact for ArpProbe {
     const NAME: &'static str = "probe.arp";
+    const NEEDS: &'static [&'static str] = &["CAP_NET_RAW"];
     type Value = Vec<ArpAnswer>;
 
     fn place(&self) -> Option<Place<Vec<ArpAnswer>>> {
@@ -74,7 +75,12 @@ impl Fact for ArpProbe {
     async fn fetch(&self, cx: &Cx) -> Result<Vec<ArpAnswer>, FactError> {
         let outside = cx.client::<Outside>()?;
         let asking = outside.arp.ask(&self.address);
-        Ok(vec![cx.call(format!("probe ARP {}", self.address), asking).await?])
+        let answer = cx.call(format!("probe ARP {}", self.address), asking).await?;
+        if answer.asked == Asked::Kernel && !answer.replies.is_empty() {
+            // A second one would not have been heard.
+            cx.missing("conflict", Fault::Denied { permission: Self::NEEDS[0].to_owned() });
+        }
+        Ok(vec![answer])
     }
 }
 

@@ -372,8 +372,8 @@ const CODES: [(u32, &str); 39] = [
 impl Fact for LdapProbe {
     const NAME: &'static str = "probe.ldap";
     const NEEDS: &'static [&'static str] = &["create pods/portforward"];
-    // More than its steps may take one after the other.
-    const TIMEOUT: Duration = Duration::from_mins(1);
+    // A little more than its steps may take one after the other.
+    const TIMEOUT: Duration = Duration::from_secs(50);
     type Value = Vec<LdapAnswer>;
 
     fn place(&self) -> Option<Place<Vec<LdapAnswer>>> {

@@ -21,6 +21,8 @@ use crate::{
 const BIND: Duration = Duration::from_secs(5);
 /// How long searching may take.
 const SEARCHES: Duration = Duration::from_secs(10);
+/// How long the end may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How many users are looked at.
 const USERS: usize = 10;
 /// How many groups are looked through for these users.
@@ -73,7 +75,7 @@ impl LdapProbe {
                     answer.searches = self.search(&mut connection).await;
                 }
                 // It is over for us, whether the server hears of that or not.
-                drop(tokio::time::timeout(LAYER, connection.unbind()).await);
+                drop(tokio::time::timeout(GOODBYE, connection.unbind()).await);
             }
             Err(why) => {
                 answer.connect.ok = Some(false);

@@ -2,6 +2,7 @@
 //! directory holds.
 
 mod arp;
+mod arp_wire;
 mod ask;
 mod dns;
 mod http;
@@ -14,6 +15,7 @@ mod tls;
 use kfcheck::FactMeta;
 
 pub use arp::{ArpAnswer, ArpProbe, ArpReply, Asked};
+pub use arp_wire::ArpWire;
 pub use ask::Ask;
 pub use dns::{DnsAnswer, DnsProbe};
 pub use http::{Credentials, HttpAnswer, HttpProbe, Tls};
