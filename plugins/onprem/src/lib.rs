@@ -1,5 +1,6 @@
 //! The side of the request path that stands on one's own machines: MetalLB, Dex, LDAP.
 
+mod announcers;
 mod checks;
 mod cloud;
 mod doors;
@@ -8,6 +9,7 @@ mod metallb;
 mod objects;
 mod path;
 mod range;
+mod reached;
 mod scope;
 #[cfg(test)]
 #[allow(dead_code, reason = "checks come one by one")]
@@ -16,6 +18,7 @@ mod testing;
 use kfcheck::{Check, FactMeta, Stretch};
 use kfcheck_kube::Objects;
 
+pub use announcers::{Announcer, Announcers, EXCLUDED, Fronts, MetalLbFronts, Nodes, Why};
 pub use cloud::OnPremises;
 pub use doors::{
     Door, DoorAnswer, DoorAnswers, Doors, FrontBalancers, Known, address_resource, addresses,
@@ -29,7 +32,18 @@ pub use range::AddressRange;
 pub use scope::{Scope, Whereabouts};
 
 /// The checks of this crate, in report order.
-pub static CHECKS: &[&dyn Check] = &[];
+pub static CHECKS: &[&dyn Check] = &[
+    &checks::gateway_service::GatewayService,
+    &checks::metallb_pods::MetalLbPods,
+    &checks::metallb_pool::MetalLbPool,
+    &checks::metallb_advertisement::MetalLbAdvertisement,
+    &checks::metallb_allocation::MetalLbAllocation,
+    &checks::metallb_announce::MetalLbAnnounce,
+    &checks::metallb_arp::MetalLbArp,
+    &checks::metallb_excluded_nodes::MetalLbExcludedNodes,
+    &checks::kube_proxy_strict_arp::KubeProxyStrictArp,
+    &checks::endpoint::Endpoint,
+];
 
 /// The stretches of the request path that this crate knows.
 pub static PATH: &[&dyn Stretch] = &[&path::FrontEnd, &path::Announced, &path::Ground];
@@ -49,9 +63,11 @@ pub static FACTS: &[FactMeta] = &[
 /// The facts of this crate that are worked out from others, by name.
 pub static DERIVED: &[&str] = &[
     "onprem.advertisements",
+    "onprem.announcers",
     "onprem.doorAnswers",
     "onprem.doors",
     "onprem.frontBalancers",
     "onprem.kubeProxy",
     "onprem.metalLb",
+    "onprem.metalLbFronts",
 ];
