@@ -197,7 +197,21 @@ mod tests {
 
     #[tokio::test]
     async fn no_connection_says_how_so() {
-        expect![[r#""#]].assert_eq(
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-endpoint
+              host 10.64.140.43 refuses connections
+                asked     http://10.64.140.43/
+                because   dial tcp 10.64.140.43:80: connect: connection refused
+                fix       asks again
+                          curl -sSkv -o /dev/null http://10.64.140.43/
+              kubectl kfcheck explain onprem-endpoint
+
+            FAIL     onprem-endpoint
+                     The address that users reach answers
+        "#]]
+        .assert_eq(
             &answering(json!({ "error": "dial tcp 10.64.140.43:80: connect: connection refused" }))
                 .await,
         );
@@ -216,7 +230,21 @@ mod tests {
     async fn what_the_gateway_says_itself_is_explained() {
         let answer = json!({ "status": 503, "headers": { "server": "istio-envoy" },
             "bodySnippet": "no healthy upstream" });
-        expect![[r#""#]].assert_eq(&answering(answer).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-endpoint
+              host 10.64.140.43 answers 503: what the gateway sends requests to is down
+                asked     http://10.64.140.43/
+                says      no healthy upstream
+                fix       asks again
+                          curl -sSkv -o /dev/null http://10.64.140.43/
+              kubectl kfcheck explain onprem-endpoint
+
+            FAIL     onprem-endpoint
+                     The address that users reach answers
+        "#]]
+        .assert_eq(&answering(answer).await);
         let says = answering(json!({ "status": 404 })).await;
         assert!(says.contains("answers 404: the gateway has no route for it"), "{says}");
         let says =

@@ -90,7 +90,7 @@ async fn examine_balanced(cx: &Cx, service: &Service, out: &mut Findings) {
             format!("kubectl patch service {name} -n {namespace} -p {patch}"),
         );
     } else {
-        finding.evidence("node ports", ports.join(", "));
+        finding.evidence("ports", ports.join(", "));
         finding.fix(
             Risk::None,
             "shows what is said of it",
@@ -179,7 +179,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_load_balancer_that_nobody_gives_an_address_stays_pending() {
-        expect![[r#""#]].assert_eq(&of_type("LoadBalancer").report(&GatewayService).await);
+        expect![[r#"
+            istio-ingressgateway is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not
+            seen.
+
+            ROOT CAUSE  onprem-gateway-service
+              Service istio-system/istio-ingressgateway is of type LoadBalancer, and nothing
+                here gives it an address
+                ports     31380 for 80, 31390 for 443
+                fix       shows what is said of it
+                          kubectl describe service istio-ingressgateway -n istio-system
+              kubectl kfcheck explain onprem-gateway-service
+
+            FAIL     onprem-gateway-service
+                     The gateway's Service is reached from outside
+        "#]]
+        .assert_eq(&of_type("LoadBalancer").report(&GatewayService).await);
     }
 
     #[tokio::test]
@@ -197,7 +212,22 @@ mod tests {
         for port in deployment.object("Service")["spec"]["ports"].as_array_mut().unwrap() {
             port["nodePort"] = Value::Null;
         }
-        expect![[r#""#]].assert_eq(&deployment.report(&GatewayService).await);
+        expect![[r#"
+            istio-ingressgateway: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
+
+            WARNING  onprem-gateway-service
+              Service istio-system/istio-ingressgateway is reached from inside the cluster
+                only: it has no load balancer and no port of the nodes
+                type      ClusterIP
+                fix       opens a port of every node for it
+                          kubectl patch service istio-ingressgateway -n istio-system \
+                            -p '{"spec":{"type":"NodePort"}}'
+
+            warn     onprem-gateway-service
+                     The gateway's Service is reached from outside
+        "#]]
+        .assert_eq(&deployment.report(&GatewayService).await);
         deployment.target.host = Some("kf.example.com".to_owned());
         let says = deployment.report(&GatewayService).await;
         assert!(says.contains("FAIL     onprem-gateway-service"), "{says}");

@@ -116,7 +116,26 @@ mod tests {
     #[tokio::test]
     async fn ipvs_without_strict_arp_has_every_node_answer() {
         let deployment = configured(LOOSE, &["52:54:00:12:35:0c", "52:54:00:12:35:0d"]);
-        expect![[r#""#]].assert_eq(&deployment.report(&KubeProxyStrictArp).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-kube-proxy-strict-arp
+              ConfigMap kube-system/kube-proxy runs IPVS without strictARP, so every node
+                answers for the gateway's address
+                mode      ipvs
+                strictARP false
+                wire      2 machines answer for 10.64.140.43
+                fix       turns it on, and starts kube-proxy again
+                          kubectl get configmap kube-proxy -n kube-system \
+                            -o yaml | sed 's/strictARP: false/strictARP: true/' | kubectl apply \
+                            -f - && kubectl rollout restart daemonset kube-proxy \
+                            -n kube-system
+              kubectl kfcheck explain onprem-kube-proxy-strict-arp
+
+            FAIL     onprem-kube-proxy-strict-arp
+                     kube-proxy leaves ARP for Services to MetalLB
+        "#]]
+        .assert_eq(&deployment.report(&KubeProxyStrictArp).await);
     }
 
     #[tokio::test]
@@ -144,7 +163,7 @@ mod tests {
         let mut deployment = configured(LOOSE, &[]);
         deployment.no("ConfigMap", "configmaps");
         let says = deployment.report(&KubeProxyStrictArp).await;
-        assert!(says.contains("unknown  onprem-kube-proxy-strict-arp"), "{says}");
+        assert!(says.contains("skip     onprem-kube-proxy-strict-arp"), "{says}");
         let mut proxy =
             pod("kube-system", "kube-proxy-1", "worker-1", &json!({ "k8s-app": "kube-proxy" }));
         proxy["spec"]["containers"][0]["command"] = json!(["kube-proxy", "--proxy-mode=ipvs"]);

@@ -176,12 +176,12 @@ async fn report_none(
         }
     }
     let finding = out.fail(&pool.resource, "is announced by nothing").serving();
-    finding.evidence("its address", announcer.address);
+    finding.evidence("address", announcer.address);
     finding.evidence("is of", announcer.service.resource());
     let others = known.own.iter().map(|other| other.resource.to_string());
     let others: Vec<_> = others.collect();
     if !others.is_empty() {
-        finding.evidence("for others", others.join(", "));
+        finding.evidence("others", others.join(", "));
     }
     let strays = known.strays.iter().filter(|stray| stray.is_for(pool));
     let strays: Vec<_> = strays.map(|stray| stray.resource.to_string()).collect();
@@ -193,9 +193,9 @@ async fn report_none(
         Risk::None,
         "announces it by ARP, from every node",
         format!(
-            "kubectl create -f - <<< '{{\"apiVersion\":\"metallb.io/v1beta1\",\
-             \"kind\":\"L2Advertisement\",\"metadata\":{{\"namespace\":\"{}\",\"name\":\"{}\"}},\
-             \"spec\":{{\"ipAddressPools\":[\"{}\"]}}}}'",
+            "echo '{{\"apiVersion\":\"metallb.io/v1beta1\",\"kind\":\"L2Advertisement\",\
+             \"metadata\":{{\"namespace\":\"{}\",\"name\":\"{}\"}},\
+             \"spec\":{{\"ipAddressPools\":[\"{}\"]}}}}' | kubectl create -f -",
             metallb.namespace, pool.name, pool.name
         ),
     );
@@ -254,7 +254,21 @@ mod tests {
     async fn a_pool_that_nothing_announces_is_a_cause() {
         let mut deployment = Deployment::healthy();
         deployment.no("L2Advertisement", "l2advertisements.metallb.io");
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbAdvertisement).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-advertisement
+              IPAddressPool metallb-system/default is announced by nothing
+                address   10.64.140.43
+                is of     Service istio-system/istio-ingressgateway
+                fix       announces it by ARP, from every node
+                          echo '{"apiVersion":"metallb.io/v1beta1","kind":"L2Advertisement","metadata":{"namespace":"metallb-system","name":"default"},"spec":{"ipAddressPools":["default"]}}' | kubectl create \
+                            -f -
+              kubectl kfcheck explain onprem-metallb-advertisement
+
+            FAIL     onprem-metallb-advertisement
+                     The pool of the gateway's address is announced from a node
+        "#]].assert_eq(&deployment.report(&MetalLbAdvertisement).await);
     }
 
     #[tokio::test]
@@ -262,7 +276,7 @@ mod tests {
         let mut deployment = Deployment::healthy();
         deployment.object("L2Advertisement")["spec"]["ipAddressPools"] = json!(["other"]);
         let says = deployment.report(&MetalLbAdvertisement).await;
-        assert!(says.contains("for others  L2Advertisement metallb-system/default"), "{says}");
+        assert!(says.contains("others    L2Advertisement metallb-system/default"), "{says}");
         let mut deployment = Deployment::healthy();
         deployment.object("L2Advertisement")["metadata"]["namespace"] = "default".into();
         let says = deployment.report(&MetalLbAdvertisement).await;
@@ -275,6 +289,7 @@ mod tests {
         deployment.objects.retain(|object| object["kind"] != "L2Advertisement");
         let says = deployment.report(&MetalLbAdvertisement).await;
         assert!(says.contains("unknown  onprem-metallb-advertisement"), "{says}");
+        deployment.objects.retain(|object| object["kind"] != "ServiceL2Status");
         deployment.file("probes/arp")[0]["replies"] = json!([]);
         deployment.file("probes/http")[0] =
             json!({ "url": "http://10.64.140.43/", "error": "connect: no route to host" });
@@ -298,7 +313,21 @@ mod tests {
         let mut deployment = Deployment::healthy();
         deployment.object("L2Advertisement")["spec"]["nodeSelectors"] =
             json!([{ "matchLabels": { "node-role.kubernetes.io/edge": "" } }]);
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbAdvertisement).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-advertisement
+              L2Advertisement metallb-system/default selects no node to announce from
+                selects   node-role.kubernetes.io/edge=
+                nodes     2
+                fix       opens it
+                          kubectl edit l2advertisement default -n metallb-system
+              kubectl kfcheck explain onprem-metallb-advertisement
+
+            FAIL     onprem-metallb-advertisement
+                     The pool of the gateway's address is announced from a node
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAdvertisement).await);
     }
 
     #[tokio::test]
@@ -307,7 +336,19 @@ mod tests {
         deployment.no("L2Advertisement", "l2advertisements.metallb.io");
         deployment.add(json!({ "apiVersion": "metallb.io/v1beta1", "kind": "BGPAdvertisement",
             "metadata": { "namespace": "metallb-system", "name": "bgp" } }));
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbAdvertisement).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-advertisement
+              BGPAdvertisement metallb-system/bgp has no router to tell: there is no BGPPeer
+                fix       opens it
+                          kubectl edit bgpadvertisement bgp -n metallb-system
+              kubectl kfcheck explain onprem-metallb-advertisement
+
+            FAIL     onprem-metallb-advertisement
+                     The pool of the gateway's address is announced from a node
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAdvertisement).await);
         deployment.add(json!({ "apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer",
             "metadata": { "namespace": "metallb-system", "name": "tor" },
             "spec": { "peerAddress": "10.64.140.1", "password": "hunter2" } }));
@@ -327,6 +368,6 @@ mod tests {
             "address-pools:\n- name: default\n  protocol: bgp\n  addresses: [10.64.140.0/24]\n"
                 .into();
         let says = deployment.report(&MetalLbAdvertisement).await;
-        assert!(says.contains("announces pool default by BGP, and has no peer to tell"), "{says}");
+        assert!(says.contains("announces pool default by BGP, and has no peer"), "{says}");
     }
 }

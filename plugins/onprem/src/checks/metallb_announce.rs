@@ -1,7 +1,7 @@
 use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 
 use crate::{
-    Announcer, Announcers, MetalLbFronts, Nodes, address_resource,
+    Announcer, Announcers, Installation, MetalLbFronts, Nodes, address_resource,
     announcers::{Why, last_event},
     reached::{is_answering, is_reached},
 };
@@ -47,7 +47,7 @@ impl Check for MetalLbAnnounce {
                 || announcer.advertisements.iter().any(|a| !a.is_layer2);
             if announcer.is_layer2 || !by_routes {
                 judged = true;
-                examine(cx, announcer, out).await;
+                examine(cx, &fronts.metallb, announcer, out).await;
             }
         }
         if !judged {
@@ -57,7 +57,7 @@ impl Check for MetalLbAnnounce {
     }
 }
 
-async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
+async fn examine(cx: &Cx, metallb: &Installation, announcer: &Announcer, out: &mut Findings) {
     let subject = address_resource(announcer.address);
     let service = announcer.service.resource();
     let show = format!(
@@ -97,13 +97,17 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
     // Since 0.14.6, who announces says so as long as it does.
     let nobody_says = announcer.said.as_ref().is_ok_and(std::collections::BTreeSet::is_empty);
     if nobody_says && !is_reached(cx, announcer.address).await && !is_answering(cx).await {
+        let speaker = metallb.speakers.iter().flatten().next();
         let finding = out.symptom(&subject, "is announced by no node");
         finding.evidence("could be", nodes.able.join(", "));
         finding.fix(
             Risk::None,
             "shows what the speakers say",
-            "kubectl logs -A -l component=speaker --tail=50; \
-             kubectl logs -A -l app.kubernetes.io/component=speaker --tail=50",
+            format!(
+                "kubectl logs -n {} daemonset/{} --all-pods --tail=50",
+                metallb.namespace,
+                speaker.map_or("speaker", |set| &set.metadata.name)
+            ),
         );
         return;
     }
@@ -161,7 +165,22 @@ mod tests {
         deployment.object("L2Advertisement")["spec"]["nodeSelectors"] =
             json!([{ "matchLabels": { "kubernetes.io/hostname": "worker-1" } }]);
         deployment.named("Pod", "speaker-1")["status"]["conditions"] = json!([]);
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbAnnounce).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-announce
+              address 10.64.140.43 is announced by no node: none can
+                of        Service istio-system/istio-ingressgateway
+                node      worker-1: its speaker is not ready
+                node      worker-2: no advertisement selects it
+                fix       shows what MetalLB says of it
+                          kubectl describe service -n istio-system istio-ingressgateway
+              kubectl kfcheck explain onprem-metallb-announce
+
+            FAIL     onprem-metallb-announce
+                     One node can announce the gateway's address
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAnnounce).await);
     }
 
     #[tokio::test]
@@ -172,7 +191,25 @@ mod tests {
         assert!(says.contains("pass     onprem-metallb-announce"), "{says}");
         deployment.object("L2Advertisement")["spec"]["nodeSelectors"] =
             json!([{ "matchLabels": { "kubernetes.io/hostname": "worker-2" } }]);
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbAnnounce).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-announce
+              address 10.64.140.43 is announced by no node: the Service keeps to the pods of
+                the node that does
+                of        Service istio-system/istio-ingressgateway
+                node      worker-1: no advertisement selects it
+                node      worker-2: it has no pod of the Service that is ready
+                fix       has every node send requests on; the gateway then sees the node's
+                          address for the client's
+                          kubectl patch service istio-ingressgateway -n istio-system \
+                            -p '{"spec":{"externalTrafficPolicy":"Cluster"}}'
+              kubectl kfcheck explain onprem-metallb-announce
+
+            FAIL     onprem-metallb-announce
+                     One node can announce the gateway's address
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAnnounce).await);
     }
 
     #[tokio::test]
@@ -182,7 +219,20 @@ mod tests {
         second["metadata"]["name"] = "l2-b".into();
         second["status"]["node"] = "worker-2".into();
         deployment.add(second);
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbAnnounce).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-announce
+              address 10.64.140.43 is announced by 2 nodes at once
+                nodes     worker-1, worker-2
+                fix       shows who announces what
+                          kubectl get servicel2statuses -A -o wide
+              kubectl kfcheck explain onprem-metallb-announce
+
+            FAIL     onprem-metallb-announce
+                     One node can announce the gateway's address
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAnnounce).await);
     }
 
     #[tokio::test]
@@ -190,7 +240,21 @@ mod tests {
         let mut deployment = Deployment::healthy();
         let says = "the interfaces specified by LB IP \"10.64.140.43\" doesn't exist in assigned node \"worker-1\" with protocol \"layer2\"";
         deployment.add(event("announceFailed", "Warning", says, "2026-11-21T11:59:00Z"));
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbAnnounce).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-announce
+              address 10.64.140.43 could not be announced
+                says      the interfaces specified by LB IP "10.64.140.43" doesn't exist in
+                          assigned node "worker-1" with protocol "layer2"
+                fix       shows what MetalLB says of it
+                          kubectl describe service -n istio-system istio-ingressgateway
+              kubectl kfcheck explain onprem-metallb-announce
+
+            FAIL     onprem-metallb-announce
+                     One node can announce the gateway's address
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAnnounce).await);
         let says = "announcing from node \"worker-1\" with protocol \"layer2\"";
         deployment.add(event("nodeAssigned", "Normal", says, "2026-11-21T11:59:30Z"));
         let says = deployment.report(&MetalLbAnnounce).await;

@@ -71,7 +71,11 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
         return;
     }
     let macs = ArpAnswer::macs(&answers);
-    let ask = format!("arping -c 3 {address}");
+    let at = answers.iter().find_map(|answer| answer.interface.as_deref());
+    let ask = match at {
+        Some(interface) => format!("sudo arping -c 3 -I {interface} {address}"),
+        None => format!("sudo arping -c 3 {address}"),
+    };
     if macs.is_empty() {
         if is_answering(cx).await {
             let says =
@@ -80,7 +84,9 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
             return;
         }
         let finding = out.symptom(&subject, "is answered for by nobody on the wire");
-        finding.evidence("asked on", interface(&answers));
+        if let Some(interface) = at {
+            finding.evidence("asked on", interface);
+        }
         finding.fix(Risk::None, "asks again", ask);
         return;
     }
@@ -118,15 +124,6 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
             finding.fix(Risk::None, "asks again", ask);
         }
         _ => out.ok(&subject),
-    }
-}
-
-fn interface(answers: &[ArpAnswer]) -> String {
-    let named: Vec<_> = answers.iter().filter_map(|answer| answer.interface.as_deref()).collect();
-    if named.is_empty() {
-        "an interface that nobody wrote down".to_owned()
-    } else {
-        named.join(", ")
     }
 }
 
@@ -181,21 +178,63 @@ mod tests {
 
     #[tokio::test]
     async fn silence_is_a_symptom() {
-        expect![[r#""#]].assert_eq(&answered(&[], &[]).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-arp
+              address 10.64.140.43 is answered for by nobody on the wire
+                asked on  eth0
+                fix       asks again
+                          sudo arping -c 3 -I eth0 10.64.140.43
+              kubectl kfcheck explain onprem-metallb-arp
+
+            FAIL     onprem-metallb-arp
+                     One machine answers for the gateway's address on the wire
+        "#]]
+        .assert_eq(&answered(&[], &[]).await);
     }
 
     #[tokio::test]
     async fn two_answers_are_a_conflict() {
         let nodes = [own("10.64.140.12", "52:54:00:12:35:0c")];
         let macs = ["52:54:00:12:35:0c", "de:ad:be:ef:00:01"];
-        expect![[r#""#]].assert_eq(&answered(&macs, &nodes).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-arp
+              address 10.64.140.43 is answered for by 2 machines
+                answers   52:54:00:12:35:0c, node worker-1
+                answers   de:ad:be:ef:00:01
+                should    node worker-1 alone
+                fix       asks again
+                          sudo arping -c 3 -I eth0 10.64.140.43
+              kubectl kfcheck explain onprem-metallb-arp
+
+            FAIL     onprem-metallb-arp
+                     One machine answers for the gateway's address on the wire
+        "#]]
+        .assert_eq(&answered(&macs, &nodes).await);
     }
 
     #[tokio::test]
     async fn the_answer_of_another_node_is_told_where_nodes_are_known() {
         let nodes =
             [own("10.64.140.12", "52:54:00:12:35:0c"), own("10.64.140.13", "52:54:00:12:35:0d")];
-        expect![[r#""#]].assert_eq(&answered(&["52:54:00:12:35:0d"], &nodes).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-arp
+              address 10.64.140.43 is answered for by node worker-2, which does not announce
+                it
+                announces node worker-1
+                fix       asks again
+                          sudo arping -c 3 -I eth0 10.64.140.43
+              kubectl kfcheck explain onprem-metallb-arp
+
+            FAIL     onprem-metallb-arp
+                     One machine answers for the gateway's address on the wire
+        "#]]
+        .assert_eq(&answered(&["52:54:00:12:35:0d"], &nodes).await);
         let says = answered(&["52:54:00:12:35:0c"], &nodes).await;
         assert!(says.contains("pass     onprem-metallb-arp"), "{says}");
         // A machine that isn't known may be another interface of the node's.
@@ -208,7 +247,21 @@ mod tests {
         let mut deployment = Deployment::healthy();
         deployment.file("probes/arp")[0] = json!({ "address": "10.64.140.43", "replies": [],
             "error": "socket: operation not permitted" });
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbArp).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 0 checks passed,
+            1 not seen.
+
+            NOT SEEN, so a cause may hide there
+              onprem-metallb-arp
+                unreachable: 10.64.140.43 could not be asked for by ARP: socket: operation
+                  not permitted
+
+            unknown  onprem-metallb-arp
+                     One machine answers for the gateway's address on the wire
+                     (unreachable: 10.64.140.43 could not be asked for by ARP: socket:
+                     operation not permitted)
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbArp).await);
         deployment.without("probes/arp");
         let says = deployment.report(&MetalLbArp).await;
         assert!(says.contains("unknown  onprem-metallb-arp"), "{says}");

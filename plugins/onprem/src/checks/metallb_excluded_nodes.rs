@@ -155,7 +155,24 @@ mod tests {
 
     #[tokio::test]
     async fn where_every_node_is_excluded_nobody_announces() {
-        expect![[r#""#]].assert_eq(&excluded().report(&MetalLbExcludedNodes).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-excluded-nodes
+              Node worker-1 is excluded from load balancers, and no other node can announce
+                label     node.kubernetes.io/exclude-from-external-load-balancers
+                so are    worker-2
+                address   10.64.140.43
+                fix       takes the label off
+                          kubectl label node worker-1 node.kubernetes.io/exclude-from-external-load-balancers-
+                fix       or has the speakers ignore it
+                          kubectl patch daemonset speaker -n metallb-system --type=json \
+                            -p '[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--ignore-exclude-lb=true"}]'
+              kubectl kfcheck explain onprem-metallb-excluded-nodes
+
+            FAIL     onprem-metallb-excluded-nodes
+                     A node that could announce is not excluded from load balancers
+        "#]].assert_eq(&excluded().report(&MetalLbExcludedNodes).await);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kfcheck::{Check, Cx, FactError, Findings, Named, Resource, Risk, async_trait, check};
 use kfcheck_kube::{DaemonSet, Pod};
@@ -43,7 +43,7 @@ fn examine_controller(metallb: &Installation, out: &mut Findings) {
     let namespace = &metallb.namespace;
     let pods: Vec<_> = metallb.pods_of(Part::Controller).collect();
     let declared = metallb.controllers.iter().flatten().map(|found| found.resource());
-    let subjects: BTreeSet<_> = declared.chain(pods.iter().map(|pod| pod.workload())).collect();
+    let subjects = subjects(declared, &pods);
     if subjects.is_empty() {
         let speaker = metallb.speakers.iter().flatten().next();
         if let (Ok(_), Some(speaker)) = (&metallb.controllers, speaker) {
@@ -55,20 +55,16 @@ fn examine_controller(metallb: &Installation, out: &mut Findings) {
         }
         return;
     }
-    for subject in subjects {
-        let own: Vec<_> = pods.iter().filter(|pod| pod.workload() == subject).collect();
+    for (subject, own) in subjects {
         if own.iter().any(|pod| pod.is_ready()) {
             out.ok(subject);
             continue;
         }
         let message = "has no pod ready, so no Service gets an address";
+        let show = describe(&subject, &own);
         let finding = out.fail(subject, message).serving().hearsay();
         finding.evidence("pods", own.len());
-        finding.fix(
-            Risk::None,
-            "shows what the cluster says of it",
-            describe(namespace, "controller"),
-        );
+        finding.fix(Risk::None, "shows what the cluster says of it", show);
     }
 }
 
@@ -76,7 +72,7 @@ fn examine_speakers(metallb: &Installation, out: &mut Findings) {
     let namespace = &metallb.namespace;
     let pods: Vec<_> = metallb.pods_of(Part::Speaker).collect();
     let declared = metallb.speakers.iter().flatten().map(|set| set.resource());
-    let subjects: BTreeSet<_> = declared.chain(pods.iter().map(|pod| pod.workload())).collect();
+    let subjects = subjects(declared, &pods);
     if subjects.is_empty() {
         let controller = metallb.controllers.iter().flatten().next();
         if let (Ok(_), Some(controller)) = (&metallb.speakers, controller) {
@@ -88,12 +84,23 @@ fn examine_speakers(metallb: &Installation, out: &mut Findings) {
         }
         return;
     }
-    for subject in subjects {
-        let own: Vec<&Pod> =
-            pods.iter().filter(|pod| pod.workload() == subject).map(|pod| &***pod).collect();
+    for (subject, own) in subjects {
         let set = metallb.speakers.iter().flatten().find(|set| set.resource() == subject);
         examine_set(&subject, &own, set.map(|set| &**set), namespace, out);
     }
+}
+
+/// The workloads of a part, each with its pods; where none is declared, whatever keeps the pods.
+fn subjects<'a>(
+    declared: impl Iterator<Item = Resource>,
+    pods: &[&'a Arc<Pod>],
+) -> BTreeMap<Resource, Vec<&'a Pod>> {
+    let mut all: BTreeMap<_, Vec<&Pod>> = declared.map(|found| (found, Vec::new())).collect();
+    let only = all.keys().next().cloned().filter(|_| all.len() == 1);
+    for pod in pods {
+        all.entry(only.clone().unwrap_or_else(|| pod.workload())).or_default().push(pod);
+    }
+    all
 }
 
 fn examine_set(
@@ -134,15 +141,20 @@ fn examine_set(
     if !on.is_empty() {
         finding.evidence("not on", on.join(", "));
     }
-    finding.fix(Risk::None, "shows what the cluster says of it", describe(namespace, "speaker"));
+    finding.fix(Risk::None, "shows what the cluster says of it", describe(subject, pods));
 }
 
-/// Manifests and charts label the parts in their own ways.
-fn describe(namespace: &str, part: &str) -> String {
-    format!(
-        "kubectl describe pods -n {namespace} -l component={part}; \
-         kubectl describe pods -n {namespace} -l app.kubernetes.io/component={part}"
-    )
+/// The command that shows what the cluster says of a workload, or of its first pod that isn't ready.
+fn describe(subject: &Resource, pods: &[&Pod]) -> String {
+    let namespace = subject.namespace.as_deref().unwrap_or("default");
+    match pods.iter().find(|pod| !pod.is_ready()) {
+        Some(pod) => format!("kubectl describe pod -n {namespace} {}", pod.metadata.name),
+        None => format!(
+            "kubectl describe {} -n {namespace} {}",
+            subject.kind.to_lowercase(),
+            subject.name
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -165,14 +177,43 @@ mod tests {
     async fn a_controller_without_a_pod_that_is_ready_gives_no_address() {
         let mut deployment = Deployment::healthy();
         deployment.named("Pod", "controller-0")["status"]["conditions"] = json!([]);
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPods).await);
+        expect![[r#"
+            10.64.140.43: nothing broken on the way; something beside it is. 1 root cause, 0
+            symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  onprem-metallb-pods
+              Deployment metallb-system/controller has no pod ready, so no Service gets an
+                address
+                pods      1
+                fix       shows what the cluster says of it
+                          kubectl describe pod -n metallb-system controller-0
+              kubectl kfcheck explain onprem-metallb-pods
+
+            FAIL     onprem-metallb-pods
+                     MetalLB's controller and its speakers are ready
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPods).await);
     }
 
     #[tokio::test]
     async fn a_node_whose_speaker_is_not_ready_is_named() {
         let mut deployment = Deployment::healthy();
         deployment.named("Pod", "speaker-2")["status"]["conditions"] = json!([]);
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPods).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 0 checks passed,
+            0 not seen.
+
+            WARNING  onprem-metallb-pods
+              DaemonSet metallb-system/speaker has 1 of 2 pods ready: the other nodes
+                announce nothing
+                not on    worker-2
+                fix       shows what the cluster says of it
+                          kubectl describe pod -n metallb-system speaker-2
+
+            warn     onprem-metallb-pods
+                     MetalLB's controller and its speakers are ready
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPods).await);
     }
 
     #[tokio::test]
@@ -191,7 +232,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_cluster_without_metallb_is_not_asked() {
-        expect![[r#""#]].assert_eq(&Deployment::node_port().report(&MetalLbPods).await);
+        expect![[r#"
+            10.64.140.12: nothing broken found. 0 root causes, 0 symptoms; 0 checks passed,
+            0 not seen.
+
+            skip     onprem-metallb-pods
+                     MetalLB's controller and its speakers are ready
+                     (MetalLB is not installed here)
+        "#]]
+        .assert_eq(&Deployment::node_port().report(&MetalLbPods).await);
     }
 
     #[tokio::test]

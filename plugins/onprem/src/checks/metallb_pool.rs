@@ -71,7 +71,12 @@ impl Check for MetalLbPool {
                 wrong.insert(&pool.resource);
             }
         }
-        let is_full = examine_room(cx, metallb, services, out).await;
+        let is_full = if wrong.is_empty() {
+            examine_room(cx, metallb, services, out).await
+        } else {
+            // What is wrong with a pool comes before how full it is.
+            BTreeSet::new()
+        };
         for pool in pools.iter().filter(|pool| !wrong.contains(&pool.resource)) {
             if !is_full.contains(&pool.resource) {
                 out.ok(&pool.resource);
@@ -152,7 +157,7 @@ fn examine_ranges(metallb: &Installation, pool: &Pool, pools: &[Pool], out: &mut
         if let Some((range, theirs)) = shared {
             let message = format!("shares addresses with pool {}", other.name);
             let finding = out.fail(&pool.resource, message);
-            finding.evidence("its range", range).evidence("the other's", theirs);
+            finding.evidence("its range", range).evidence("other's", theirs);
             finding.fix(Risk::None, "opens it", edit(metallb, &pool.resource));
             return false;
         }
@@ -283,7 +288,22 @@ mod tests {
         let mut deployment = Deployment::healthy();
         deployment.object("IPAddressPool")["spec"]["addresses"] = json!(["10.0.0.100-10.0.0.90"]);
         deployment.object("Service")["status"] = json!({});
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPool).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-pool
+              IPAddressPool metallb-system/default has a range that is none:
+                10.0.0.100-10.0.0.90
+                because   it ends before it begins
+                pool      default
+                fix       opens it
+                          kubectl edit ipaddresspool default -n metallb-system
+              kubectl kfcheck explain onprem-metallb-pool
+
+            FAIL     onprem-metallb-pool
+                     MetalLB has a pool with an address that is free
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPool).await);
     }
 
     #[tokio::test]
@@ -292,14 +312,41 @@ mod tests {
         deployment.add(json!({ "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
             "metadata": { "namespace": "metallb-system", "name": "second" },
             "spec": { "addresses": ["10.64.140.49/32"] } }));
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPool).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-pool
+              IPAddressPool metallb-system/second shares addresses with pool default
+                its range 10.64.140.49-10.64.140.49
+                other's   10.64.140.43-10.64.140.49
+                fix       opens it
+                          kubectl edit ipaddresspool second -n metallb-system
+              kubectl kfcheck explain onprem-metallb-pool
+
+            FAIL     onprem-metallb-pool
+                     MetalLB has a pool with an address that is free
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPool).await);
     }
 
     #[tokio::test]
     async fn a_nodes_address_is_not_to_be_given_away() {
         let mut deployment = Deployment::healthy();
         deployment.add(node("worker-3", "10.64.140.45"));
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPool).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-pool
+              IPAddressPool metallb-system/default has the address of a node: 10.64.140.45
+                node      worker-3
+                fix       opens it
+                          kubectl edit ipaddresspool default -n metallb-system
+              kubectl kfcheck explain onprem-metallb-pool
+
+            FAIL     onprem-metallb-pool
+                     MetalLB has a pool with an address that is free
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPool).await);
     }
 
     #[tokio::test]
@@ -312,7 +359,21 @@ mod tests {
         other["metadata"] = json!({ "namespace": "shop", "name": "shop" });
         deployment.object("Service")["status"] = json!({});
         deployment.add(other);
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPool).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-pool
+              IPAddressPool metallb-system/default has no address left
+                addresses 1
+                waits     Service istio-system/istio-ingressgateway
+                fix       opens it
+                          kubectl edit ipaddresspool default -n metallb-system
+              kubectl kfcheck explain onprem-metallb-pool
+
+            FAIL     onprem-metallb-pool
+                     MetalLB has a pool with an address that is free
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPool).await);
         // MetalLB's own word counts.
         deployment.object("IPAddressPool")["status"] =
             json!({ "assignedIPv4": 0, "availableIPv4": 1 });
@@ -327,7 +388,26 @@ mod tests {
             *deployment.file(&format!("kubernetes/{list}")) = json!({ "items": [] });
         }
         deployment.object("Service")["status"] = json!({});
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPool).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-pool
+              Deployment metallb-system/controller has no pool to give addresses from
+                fix       shows where it looks
+                          kubectl get ipaddresspools -n metallb-system -o yaml
+              kubectl kfcheck explain onprem-metallb-pool
+
+            WARNING  onprem-metallb-pool
+              ConfigMap metallb-system/config is not read by this MetalLB, which takes
+                IPAddressPools
+                fix       shows what it says, to be written as an IPAddressPool and an
+                          L2Advertisement
+                          kubectl get configmap config -n metallb-system -o yaml
+
+            FAIL     onprem-metallb-pool
+                     MetalLB has a pool with an address that is free
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPool).await);
     }
 
     #[tokio::test]
@@ -336,7 +416,20 @@ mod tests {
         let map = deployment.named("ConfigMap", "config");
         map["data"]["config"] = "address-pools:\n- name: a\n  addresses: hunter2\n".into();
         deployment.object("Service")["status"] = json!({});
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPool).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-pool
+              ConfigMap metallb-system/config can't be read, so MetalLB has no pool
+                at        line 3: not the YAML of pools
+                fix       opens it
+                          kubectl edit configmap config -n metallb-system
+              kubectl kfcheck explain onprem-metallb-pool
+
+            FAIL     onprem-metallb-pool
+                     MetalLB has a pool with an address that is free
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPool).await);
     }
 
     #[tokio::test]
@@ -345,7 +438,22 @@ mod tests {
         deployment.add(json!({ "apiVersion": "metallb.io/v1beta1", "kind": "ConfigurationState",
             "metadata": { "namespace": "metallb-system", "name": "controller" },
             "status": { "result": "Invalid", "lastError": "peer a referencing non existing bfd profile b" } }));
-        expect![[r#""#]].assert_eq(&deployment.report(&MetalLbPool).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-pool
+              ConfigurationState metallb-system/controller says that MetalLB's configuration
+                is not valid
+                because   peer a referencing non existing bfd profile b
+                fix       shows all of what it says
+                          kubectl get configurationstates -n metallb-system controller \
+                            -o yaml
+              kubectl kfcheck explain onprem-metallb-pool
+
+            FAIL     onprem-metallb-pool
+                     MetalLB has a pool with an address that is free
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbPool).await);
     }
 
     #[tokio::test]
