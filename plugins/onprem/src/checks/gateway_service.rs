@@ -137,7 +137,10 @@ async fn examine_bare(cx: &Cx, service: &Service, out: &mut Findings) {
 
 /// The ports of the nodes that lead to a Service.
 fn node_ports(service: &Service) -> Vec<String> {
-    let ports = service.spec.ports.iter().filter_map(|port| Some((port.node_port?, port.port)));
+    let all = &service.spec.ports;
+    let has_usual = all.iter().any(|port| [80, 443].contains(&port.port));
+    let usual = all.iter().filter(|port| !has_usual || [80, 443].contains(&port.port));
+    let ports = usual.filter_map(|port| Some((port.node_port?, port.port)));
     ports.map(|(node, port)| format!("{node} for {port}")).collect()
 }
 

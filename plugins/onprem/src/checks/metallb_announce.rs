@@ -98,7 +98,7 @@ async fn examine(cx: &Cx, metallb: &Installation, announcer: &Announcer, out: &m
     let nobody_says = announcer.said.as_ref().is_ok_and(std::collections::BTreeSet::is_empty);
     if nobody_says && !is_reached(cx, announcer.address).await && !is_answering(cx).await {
         let speaker = metallb.speakers.iter().flatten().next();
-        let finding = out.symptom(&subject, "is announced by no node");
+        let finding = out.fail(&subject, "is announced by no node").serving().hearsay();
         finding.evidence("could be", nodes.able.join(", "));
         finding.fix(
             Risk::None,
@@ -121,10 +121,12 @@ fn report_nobody(announcer: &Announcer, nodes: &Nodes, show: &str, out: &mut Fin
     let finding = if is_misplaced {
         let message =
             "is announced by no node: the Service keeps to the pods of the node that does";
-        out.symptom(&subject, message)
+        out.fail(&subject, message)
     } else {
-        out.symptom(&subject, "is announced by no node: none can")
+        out.fail(&subject, "is announced by no node: none can")
     };
+    // Of silence on the wire it is the reason; what keeps the nodes from it may be found elsewhere.
+    finding.serving().hearsay();
     finding.evidence("of", announcer.service.resource());
     for (node, why) in nodes.unable.iter().take(SHOWN) {
         finding.evidence("node", format!("{node}: {why}"));

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kfcheck::{Check, Cx, FactError, Findings, Named, Resource, Risk, async_trait, check};
-use kfcheck_kube::{DaemonSet, Pod};
+use kfcheck_kube::{ContainerStatus, DaemonSet, Pod, Stopped};
 
 use crate::{Installation, MetalLb, Part};
 
@@ -64,6 +64,9 @@ fn examine_controller(metallb: &Installation, out: &mut Findings) {
         let show = describe(&subject, &own);
         let finding = out.fail(subject, message).serving().hearsay();
         finding.evidence("pods", own.len());
+        if let Some(says) = reason(&own) {
+            finding.evidence("because", says);
+        }
         finding.fix(Risk::None, "shows what the cluster says of it", show);
     }
 }
@@ -141,7 +144,19 @@ fn examine_set(
     if !on.is_empty() {
         finding.evidence("not on", on.join(", "));
     }
+    if let Some(says) = reason(pods) {
+        finding.evidence("because", says);
+    }
     finding.fix(Risk::None, "shows what the cluster says of it", describe(subject, pods));
+}
+
+/// Why a container doesn't run, in the kubelet's words.
+fn reason(pods: &[&Pod]) -> Option<String> {
+    let statuses = pods.iter().flat_map(|pod| pod.statuses()).filter(|status| !status.ready);
+    let stopped = |status: &ContainerStatus| {
+        status.state.waiting.as_ref().or(status.state.terminated.as_ref()).map(Stopped::says)
+    };
+    { statuses }.find_map(stopped).filter(|says| !says.is_empty())
 }
 
 /// The command that shows what the cluster says of a workload, or of its first pod that isn't ready.
