@@ -197,7 +197,6 @@ pub struct DataChange {
 }
 
 impl DataChange {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
     fn is_unknown(&self) -> bool {
         self.at.is_none()
     }

@@ -34,20 +34,23 @@ pub struct PodSpec {
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
-    /// The Secrets that are files in it.
+    /// The Secrets that are files in it, and the ConfigMaps of those that sign users in.
     #[serde(deserialize_with = "of_secrets", skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
 }
 
-/// A Secret that is files in a pod.
+/// A Secret or a ConfigMap that is files in a pod.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Volume {
     /// Its name in the pod.
     pub name: String,
     /// The Secret.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "SecretFiles::is_none")]
     pub secret: SecretFiles,
+    /// The ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<SourceName>,
 }
 
 /// Which files are made of a Secret.
@@ -59,6 +62,12 @@ pub struct SecretFiles {
     /// Which of its entries, and what the files are called; none at all: all, each by its own name.
     #[serde(deserialize_with = "lean", skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<SecretFile>,
+}
+
+impl SecretFiles {
+    fn is_none(&self) -> bool {
+        self.secret_name.is_empty()
+    }
 }
 
 /// An entry of a Secret that is a file.
@@ -74,7 +83,11 @@ pub struct SecretFile {
 /// Other volumes are of no concern, and there are many of them.
 fn of_secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Volume>, D::Error> {
     let mut all: Vec<Volume> = null_is_empty(from)?;
-    all.retain(|volume| !volume.secret.secret_name.is_empty());
+    let signs_in = |map: &SourceName| ["dex", "oauth2"].iter().any(|part| map.name.contains(part));
+    for volume in &mut all {
+        volume.config_map = volume.config_map.take().filter(signs_in);
+    }
+    all.retain(|volume| !volume.secret.is_none() || volume.config_map.is_some());
     all.shrink_to_fit();
     Ok(all)
 }
@@ -428,7 +441,8 @@ impl Pod {
             rest.strip_prefix('/').map(|rest| (mount.name.clone(), rest.len()))
         };
         let (volume, length) = mounts.filter_map(inside).min_by_key(|(_, length)| *length)?;
-        let secret = &self.spec.volumes.iter().find(|v| v.name == volume)?.secret;
+        let mut volumes = self.spec.volumes.iter().filter(|v| v.config_map.is_none());
+        let secret = &volumes.find(|v| v.name == volume)?.secret;
         let name = &file[file.len() - length..];
         let entry = match &secret.items[..] {
             [] => name,

@@ -59,8 +59,8 @@ impl Sealed {
     /// Whether it is the same as another one; nothing where that can't be told.
     pub fn is_same(self, other: Self) -> Option<bool> {
         match (self, other) {
-            (Self::Redacted, Self::Redacted | Self::Marked(_)) => None,
-            (Self::Marked(_), Self::Redacted) => None,
+            (Self::Redacted, Self::Redacted | Self::Marked(_))
+            | (Self::Marked(_), Self::Redacted) => None,
             (one, other) => Some(one == other),
         }
     }

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use kfcheck::redact::REDACTED;
 use serde::{Deserialize, Serialize};
 
-use super::{DexConfig, Metadata, PasswordHash, Sealed};
+use super::{DexConfig, Hidden, Metadata, PasswordHash, Sealed};
 use crate::object;
 
 /// The entries of a Secret that are public by nature: certificates, and the OAuth client id, which
@@ -28,6 +28,8 @@ pub struct Secret {
     pub entries: BTreeMap<String, Entry>,
     /// Dex's configuration, where it is one of them.
     pub dex: Option<Box<DexConfig>>,
+    /// The entries that Dex may sign in to a directory with, by their names.
+    pub ldap: BTreeMap<String, Hidden>,
 }
 
 object!(Secret, core, "secrets", "Secret", true);
@@ -70,7 +72,7 @@ impl From<OnWire> for Secret {
         let coded = coded.map(|(key, text)| (key, decode(text.unwrap_or_default())));
         let plain = wire.string_data.into_iter().flatten();
         let plain = plain.map(|(key, text)| (key, text.unwrap_or_default()));
-        let mut dex = None;
+        let (mut dex, mut ldap) = (None, BTreeMap::new());
         let mut entries = BTreeMap::new();
         for (key, text) in coded.chain(plain) {
             let entry = match text.trim() {
@@ -84,11 +86,17 @@ impl From<OnWire> for Secret {
                     dex = Some(Box::new(DexConfig::read(&key, &text)));
                     Entry::Dex
                 }
-                _ => Entry::Filled,
+                text => {
+                    let name = key.to_ascii_lowercase();
+                    if name.contains("ldap") || name.contains("bind") {
+                        ldap.insert(key.clone(), Hidden::keep(text));
+                    }
+                    Entry::Filled
+                }
             };
             entries.insert(key, entry);
         }
-        Self { kind: wire.kind, entries, metadata: wire.metadata, dex }
+        Self { kind: wire.kind, entries, metadata: wire.metadata, dex, ldap }
     }
 }
 

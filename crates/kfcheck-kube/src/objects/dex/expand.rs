@@ -21,10 +21,10 @@ impl Expansion {
     pub(super) fn of(path: &str, value: &str, is_secret: bool) -> Option<Self> {
         let mut found = Self { path: path.to_owned(), ..Self::default() };
         for name in names(value) {
-            let is_plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let braced = value.contains(&format!("${{{name}}}"));
             let whole = value == format!("${name}") && name.contains('_');
-            let meant = !name.is_empty() && name.chars().all(is_plain) && (braced || whole);
+            let meant = !name.is_empty() && name.chars().all(is_name) && (braced || whole);
             if meant || !is_secret && !name.is_empty() {
                 found.variables.push(name.to_owned());
             } else {

@@ -48,7 +48,9 @@ impl PasswordHash {
         };
         match cost {
             Some(cost) => Self::new(Cost::Bcrypt(cost), Hidden::keep(&hash)),
-            None if is_redacted(text) => Self::new(Cost::Redacted, Hidden::default()),
+            None if is_redacted(text) || is_cut(text) => {
+                Self::new(Cost::Redacted, Hidden::default())
+            }
             None => Self::new(Cost::Other, Hidden::default()),
         }
     }
@@ -92,6 +94,12 @@ impl PasswordHash {
         let is = |password: &&str| bcrypt::verify(password, hash).unwrap_or(false);
         Some(*self.is_known.get_or_init(|| passwords.iter().any(is)))
     }
+}
+
+/// Whether it was a hash of bcrypt's until somebody took the most of it out.
+fn is_cut(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    text.starts_with("$2") && ["redacted", "...", "…", "xxx", "***"].iter().any(|cut| lower.contains(cut))
 }
 
 /// The cost that a hash of bcrypt's names.
@@ -177,7 +185,7 @@ mod tests {
         for text in [HASH, "12341234", "{SSHA}abc", "$2a$xx$", "", "$2a$+4$"] {
             assert_eq!(PasswordHash::read(text).cost, Cost::Other, "{text}");
         }
-        for text in ["redacted", "***", "(redacted)"] {
+        for text in ["redacted", "***", "(redacted)", "$2y$12$redacted", "$2y$12$R9h/..."] {
             assert_eq!(PasswordHash::read(text).cost, Cost::Redacted, "{text}");
         }
     }

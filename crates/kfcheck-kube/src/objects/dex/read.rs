@@ -31,7 +31,7 @@ pub(super) fn config(text: &str) -> DexConfig {
     examine(root.0, ROOT, "", &mut slips);
     let connectors = root.list("connectors");
     for (at, connector) in connectors.iter().enumerate() {
-        place(connector, &format!("connectors[{at}]"), &mut slips);
+        place(*connector, &format!("connectors[{at}]"), &mut slips);
     }
     // Those that keep users out come first.
     slips.sort_by_key(|slip| slip.wrong == Wrong::Unknown);
@@ -48,9 +48,9 @@ pub(super) fn config(text: &str) -> DexConfig {
             tls_key: web.some("tlsKey"),
         },
         enable_password_db: root.flag("enablePasswordDB"),
-        connectors: connectors.iter().map(connector).collect(),
-        static_clients: root.list("staticClients").iter().map(client).collect(),
-        static_passwords: root.list("staticPasswords").iter().map(password).collect(),
+        connectors: connectors.into_iter().map(connector).collect(),
+        static_clients: root.list("staticClients").into_iter().map(client).collect(),
+        static_passwords: root.list("staticPasswords").into_iter().map(password).collect(),
         slips,
     }
 }
@@ -142,7 +142,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn connector(keys: &Keys<'_>) -> DexConnector {
+fn connector(keys: Keys<'_>) -> DexConnector {
     let config = keys.map("config");
     let r#type = keys.text("type");
     let is_ldap = r#type == "ldap";
@@ -160,12 +160,12 @@ fn connector(keys: &Keys<'_>) -> DexConnector {
 fn ldap(keys: Keys<'_>) -> DexLdap {
     let users = keys.map("userSearch");
     let groups = keys.map("groupSearch");
-    let pair = |keys: &Keys<'_>| UserMatcher {
+    let pair = |keys: Keys<'_>| UserMatcher {
         user_attr: keys.text("userAttr"),
         group_attr: keys.text("groupAttr"),
     };
-    let mut user_matchers: Vec<_> = groups.list("userMatchers").iter().map(pair).collect();
-    let old = pair(&groups);
+    let mut user_matchers: Vec<_> = groups.list("userMatchers").into_iter().map(pair).collect();
+    let old = pair(groups);
     if !old.user_attr.is_empty() || !old.group_attr.is_empty() {
         user_matchers.push(old);
     }
@@ -176,7 +176,6 @@ fn ldap(keys: Keys<'_>) -> DexLdap {
         start_tls: keys.flag("startTLS"),
         root_ca: keys.some("rootCA"),
         root_ca_data: keys.some("rootCAData").map(|text| certificates(&text)),
-        client_cert: keys.some("clientCert").is_some(),
         bind_dn: keys.text("bindDN"),
         bind_pw: keys.sealed("bindPW"),
         password: Hidden::keep(&keys.text("bindPW")),
@@ -215,7 +214,7 @@ fn certificates(text: &str) -> String {
     if is_public { plain } else { String::new() }
 }
 
-fn client(keys: &Keys<'_>) -> DexClient {
+fn client(keys: Keys<'_>) -> DexClient {
     let uris = keys.get("redirectURIs").and_then(Value::as_array).into_iter().flatten();
     DexClient {
         id: keys.text("id"),
@@ -228,7 +227,7 @@ fn client(keys: &Keys<'_>) -> DexClient {
     }
 }
 
-fn password(keys: &Keys<'_>) -> DexPassword {
+fn password(keys: Keys<'_>) -> DexPassword {
     DexPassword {
         email: keys.text("email"),
         username: keys.text("username"),
@@ -294,8 +293,10 @@ fn examine(map: &Map<String, Value>, keys: &[(&str, Sort)], above: &str, slips: 
 fn wants(sort: Sort, value: &Value) -> Option<&'static str> {
     let words = ["yes", "no", "on", "off", "y", "n"];
     match (sort, value) {
-        (Sort::Any, _) | (Sort::Flag, Value::Bool(_)) | (Sort::Text, Value::String(_)) => None,
-        (Sort::Loose, Value::String(_) | Value::Number(_) | Value::Bool(_)) => None,
+        (Sort::Any, _)
+        | (Sort::Flag | Sort::Loose, Value::Bool(_))
+        | (Sort::Text | Sort::Loose, Value::String(_))
+        | (Sort::Loose, Value::Number(_)) => None,
         (Sort::Flag, Value::String(word)) if words.contains(&&*word.to_ascii_lowercase()) => None,
         (Sort::Texts, Value::Array(all)) if all.iter().all(Value::is_string) => None,
         (Sort::Text | Sort::Loose, _) => Some("text"),
@@ -331,7 +332,7 @@ fn misspelt(map: &Map<String, Value>, keys: &[(&str, Sort)], key: &str) -> Optio
 }
 
 /// What of an LDAP connector is not where Dex reads it.
-fn place(connector: &Keys<'_>, path: &str, slips: &mut Vec<Slip>) {
+fn place(connector: Keys<'_>, path: &str, slips: &mut Vec<Slip>) {
     if connector.text("type") != "ldap" {
         return;
     }
@@ -470,13 +471,9 @@ staticClients:
     #[test]
     fn ten_thousand_users_are_read() {
         let hash = "$2y$31$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyz01234";
-        let users: String = (0..10_000)
-            .map(|n| {
-                format!(
-                    "- {{email: u{n}@example.com, hash: '{hash}', username: u{n}, userID: 'x'}}\n"
-                )
-            })
-            .collect();
+        let users = (0..10_000).fold(String::new(), |users, n| {
+            users + &format!("- {{email: u{n}@example.com, hash: '{hash}', userID: 'x'}}\n")
+        });
         let read = config(&format!("{LDAP}enablePasswordDB: true\nstaticPasswords:\n{users}"));
         assert_eq!(read.static_passwords.len(), 10_000);
         assert_eq!(read.static_passwords[9_999].hash.as_ref().unwrap().cost, Cost::Bcrypt(31));
