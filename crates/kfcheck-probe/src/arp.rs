@@ -1,4 +1,4 @@
-use kfcheck::{Cx, Fact, FactError, Place, redact::redact};
+use kfcheck::{Cx, Fact, FactError, Fault, Place, redact::redact};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Outside;
@@ -64,6 +64,7 @@ fn is_wire(asked: &Asked) -> bool {
 
 impl Fact for ArpProbe {
     const NAME: &'static str = "probe.arp";
+    const NEEDS: &'static [&'static str] = &["CAP_NET_RAW"];
     type Value = Vec<ArpAnswer>;
 
     fn place(&self) -> Option<Place<Vec<ArpAnswer>>> {
@@ -74,7 +75,12 @@ impl Fact for ArpProbe {
     async fn fetch(&self, cx: &Cx) -> Result<Vec<ArpAnswer>, FactError> {
         let outside = cx.client::<Outside>()?;
         let asking = outside.arp.ask(&self.address);
-        Ok(vec![cx.call(format!("probe ARP {}", self.address), asking).await?])
+        let answer = cx.call(format!("probe ARP {}", self.address), asking).await?;
+        if answer.asked == Asked::Kernel && !answer.replies.is_empty() {
+            // A second one would not have been heard.
+            cx.missing("conflict", Fault::Denied { permission: Self::NEEDS[0].to_owned() });
+        }
+        Ok(vec![answer])
     }
 }
 
@@ -138,27 +144,28 @@ mod tests {
 
     use super::{ArpAnswer, Asked};
 
-    fn read(value: serde_json::Value) -> Vec<ArpAnswer> {
+    fn read(value: &serde_json::Value) -> Vec<ArpAnswer> {
         serde_json::from_value(json!([value])).unwrap()
     }
 
     #[test]
     fn what_others_wrote_down_is_read() {
-        let one = read(json!({ "address": "10.0.0.1", "replies": [{ "mac": "52-54-00-12-35-0C" }],
+        let one =
+            read(&json!({ "address": "10.0.0.1", "replies": [{ "mac": "52-54-00-12-35-0C" }],
             "error": null, "rounds": 3 }));
         assert_eq!(ArpAnswer::macs(&one), ["52:54:00:12:35:0c"]);
         assert!(ArpAnswer::would_show_conflict(&one) && !ArpAnswer::is_silent(&one));
-        let none = read(json!({ "address": "10.0.0.1", "replies": null,
+        let none = read(&json!({ "address": "10.0.0.1", "replies": null,
             "error": "no reply to 3 probes" }));
         assert!(ArpAnswer::is_silent(&none) && !ArpAnswer::would_show_conflict(&none));
-        let bare = read(json!({}));
+        let bare = read(&json!({}));
         assert!(ArpAnswer::is_silent(&bare));
     }
 
     #[test]
     fn who_could_not_ask_has_not_heard_silence() {
         let error = "socket: operation not permitted";
-        let unasked = read(json!({ "address": "10.0.0.1", "replies": [], "error": error }));
+        let unasked = read(&json!({ "address": "10.0.0.1", "replies": [], "error": error }));
         assert!(!ArpAnswer::is_silent(&unasked));
         assert_eq!(ArpAnswer::undecided(&unasked), Some(error));
         assert!(!ArpAnswer::is_silent(&[]));
@@ -166,7 +173,7 @@ mod tests {
 
     #[test]
     fn one_answer_of_the_kernels_may_not_be_the_only_one() {
-        let kernel = read(json!({ "address": "10.0.0.1", "asked": "kernel",
+        let kernel = read(&json!({ "address": "10.0.0.1", "asked": "kernel",
             "replies": [{ "mac": "52:54:00:12:35:0c" }] }));
         assert_eq!(kernel[0].asked, Asked::Kernel);
         assert!(!ArpAnswer::would_show_conflict(&kernel));

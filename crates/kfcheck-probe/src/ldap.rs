@@ -1,7 +1,7 @@
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use kfcheck::{
-    Cx, Fact, FactError, Fault, Place, async_trait,
+    Cx, Fact, FactError, Place, async_trait,
     redact::{REDACTED, redact},
 };
 use serde::{Deserialize, Deserializer, Serialize};
@@ -126,15 +126,28 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// Reaches Services of the cluster from outside of it.
 #[async_trait]
 pub trait ReachServices: Send + Sync {
-    /// A connection to a port of the Service that `host` names for a pod in `namespace`, and what it
-    /// goes through in words; nothing where it names none.
+    /// The way to a port of the Service that `host` names for a pod in `namespace`; none where it
+    /// names no Service.
     async fn reach(
         &self,
         cx: &Cx,
         namespace: &str,
         host: &str,
         port: u16,
-    ) -> Result<Option<(Box<dyn Stream>, String)>, FactError>;
+    ) -> Result<Option<Way>, FactError>;
+}
+
+/// How a server is reached.
+pub enum Way {
+    /// By this connection.
+    Open {
+        /// The connection.
+        stream: Box<dyn Stream>,
+        /// What it goes through, in words; none: nothing.
+        through: Option<String>,
+    },
+    /// Not at all, for everybody: a Service that nothing stands behind.
+    Closed(String),
 }
 
 /// A search to make.
@@ -359,6 +372,8 @@ const CODES: [(u32, &str); 39] = [
 impl Fact for LdapProbe {
     const NAME: &'static str = "probe.ldap";
     const NEEDS: &'static [&'static str] = &["create pods/portforward"];
+    // A little more than its steps may take one after the other.
+    const TIMEOUT: Duration = Duration::from_secs(50);
     type Value = Vec<LdapAnswer>;
 
     fn place(&self) -> Option<Place<Vec<LdapAnswer>>> {
@@ -366,8 +381,9 @@ impl Fact for LdapProbe {
         Some(Place::members("probes/ldap", [("connector", &*self.connector)], command))
     }
 
-    async fn fetch(&self, _cx: &Cx) -> Result<Vec<LdapAnswer>, FactError> {
-        Err(Fault::Unreachable("LDAP servers are not asked yet".to_owned()).into())
+    async fn fetch(&self, cx: &Cx) -> Result<Vec<LdapAnswer>, FactError> {
+        let what = format!("probe LDAP {} of connector {}", self.host, self.connector);
+        Ok(vec![cx.call(what, self.walk(cx)).await?])
     }
 }
 

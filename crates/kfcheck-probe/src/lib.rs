@@ -2,23 +2,27 @@
 //! directory holds.
 
 mod arp;
+mod arp_wire;
 mod ask;
 mod dns;
 mod http;
 mod ldap;
+mod ldap_steps;
+mod ldap_wire;
 mod outside;
 mod tls;
 
 use kfcheck::FactMeta;
 
 pub use arp::{ArpAnswer, ArpProbe, ArpReply, Asked};
+pub use arp_wire::ArpWire;
 pub use ask::Ask;
 pub use dns::{DnsAnswer, DnsProbe};
 pub use http::{Credentials, HttpAnswer, HttpProbe, Tls};
 pub use ldap::{
     BindPassword, BindPasswords, Ldap, LdapAnswer, LdapBind, LdapCode, LdapConnect, LdapEntry,
     LdapFound, LdapMatcher, LdapProbe, LdapPurpose, LdapRoots, LdapSearch, LdapSecurity,
-    ReachServices, Stream,
+    ReachServices, Stream, Way,
 };
 pub use outside::{AskArp, Dial, Outside, Resolve, Through};
 

@@ -14,7 +14,7 @@ use kfcheck::{Fault, async_trait};
 use rustls::{RootCertStore, pki_types::CertificateDer};
 use tokio::net::TcpStream;
 
-use crate::{ArpAnswer, DnsAnswer};
+use crate::{ArpAnswer, ArpWire, DnsAnswer};
 
 /// How long one layer may take: a name, a connection, a handshake.
 pub(crate) const LAYER: Duration = Duration::from_secs(5);
@@ -64,7 +64,7 @@ impl Outside {
         // What can't be read is not trusted; with none at all, no verdict is given.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Ok(Self {
-            arp: Arc::new(Unasked),
+            arp: Arc::new(ArpWire::default()),
             resolver: Arc::new(resolver),
             dialer: Arc::new(Direct),
             roots: Arc::new(roots),
@@ -107,15 +107,6 @@ impl Outside {
         roots.add_parsable_certificates([authority]);
         self.roots = Arc::new(roots);
         self
-    }
-}
-
-struct Unasked;
-
-#[async_trait]
-impl AskArp for Unasked {
-    async fn ask(&self, _address: &str) -> Result<ArpAnswer, Fault> {
-        Err(Fault::Unreachable("ARP is not asked yet".to_owned()))
     }
 }
 

@@ -15,19 +15,19 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use x509_parser::{extensions::GeneralName, prelude::parse_x509_certificate};
 
 use crate::Tls;
 
 /// A stream over TLS and what was seen of the handshake; or why there is none.
-pub(crate) async fn shake_hands(
-    stream: TcpStream,
+pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     host: &str,
     roots: &Arc<RootCertStore>,
     clock: Option<Timestamp>,
-) -> Result<(TlsStream<TcpStream>, Tls), (String, Option<Tls>)> {
+) -> Result<(TlsStream<S>, Tls), (String, Option<Tls>)> {
     let failed = |error: String| (error, None);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let witness = Arc::new(Witness::new(roots, &provider, clock));

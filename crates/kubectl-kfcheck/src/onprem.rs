@@ -2,7 +2,8 @@
 
 use futures::FutureExt;
 use kfcheck::World;
-use kfcheck_kube::Access;
+use kfcheck_kube::{Access, BareServices, CloudView};
+use kfcheck_onprem::{OnPremises, Whereabouts};
 use kfcheck_report::Scope;
 
 use crate::{Provider, provider::CloudArgs};
@@ -10,13 +11,18 @@ use crate::{Provider, provider::CloudArgs};
 /// What is there beside the cluster.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "On premises")]
-pub struct OnpremArgs {}
+pub struct OnpremArgs {
+    /// The address that users reach, where no Service has it: a proxy of one's own, or a node.
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<std::net::IpAddr>,
+}
 
 impl CloudArgs for OnpremArgs {
     const NAME: &'static str = "onprem";
 
     fn connect(&self, world: World, _access: &Access) -> World {
-        world
+        let address = self.address.map(|address| address.to_string());
+        world.setting(Whereabouts { address, hostname: None })
     }
 }
 
@@ -25,7 +31,7 @@ pub(crate) fn provider() -> Provider {
         name: OnpremArgs::NAME,
         checks: [kfcheck_kube::CHECKS, kfcheck_onprem::CHECKS].concat(),
         path: [kfcheck_kube::PATH, kfcheck_onprem::PATH].concat(),
-        prepare: |world| world,
+        prepare: |world| world.setting(CloudView(Some(&OnPremises))).setting(BareServices(true)),
         scope: |_| async { Scope::default() }.boxed(),
     }
 }

@@ -161,7 +161,8 @@ impl Fact for AuthProxies {
             cx.begin(within::<Pod>(namespace));
             cx.begin(within::<Service>(namespace));
         }
-        let found = join_all(NAMESPACES.map(async |namespace| proxies_in(cx, namespace).await)).await;
+        let found =
+            join_all(NAMESPACES.map(async |namespace| proxies_in(cx, namespace).await)).await;
         let mut proxies = Vec::new();
         let mut failed = None;
         for some in found {

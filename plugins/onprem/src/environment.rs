@@ -57,13 +57,17 @@ impl Environment {
         let mut found = Self::default();
         for source in &container.env_from {
             let prefix = &source.prefix;
-            if let Some(secret) = found.object::<Secret>(cx, namespace, source.secret_ref.as_ref()).await
+            if let Some(secret) =
+                found.object::<Secret>(cx, namespace, source.secret_ref.as_ref()).await
             {
                 for key in secret.entries.keys() {
-                    found.variables.insert(format!("{prefix}{key}"), Variable::of_secret(&secret, key));
+                    found
+                        .variables
+                        .insert(format!("{prefix}{key}"), Variable::of_secret(&secret, key));
                 }
             }
-            let map = found.object::<ConfigMap>(cx, namespace, source.config_map_ref.as_ref()).await;
+            let map =
+                found.object::<ConfigMap>(cx, namespace, source.config_map_ref.as_ref()).await;
             if let Some(map) = map {
                 found.open = true;
                 for key in map.proxy.0.keys() {

@@ -151,7 +151,8 @@ impl BindPasswords for DexPasswords {
                 return Ok(BindPassword::new("", source));
             }
             let Some(text) = ldap.password.reveal() else {
-                let says = format!("the password of connector {connector} was taken out of {source}");
+                let says =
+                    format!("the password of connector {connector} was taken out of {source}");
                 return Err(Fault::Unreachable(says).into());
             };
             return Ok(BindPassword::new(expanded(dex, text)?, source));

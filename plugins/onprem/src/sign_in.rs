@@ -16,10 +16,12 @@ impl Stretch for SignIn {
         cx.begin(Dexes);
         cx.begin(AuthProxies);
         let doors = cx.get(Doors).await;
-        let hosts: BTreeSet<_> = doors.iter().flat_map(|all| all.iter()).map(|door| &door.host).collect();
+        let hosts: BTreeSet<_> =
+            doors.iter().flat_map(|all| all.iter()).map(|door| &door.host).collect();
         let hosts: Vec<_> = hosts.into_iter().map(|host| host_resource(host)).collect();
         let fronts = cx.get(FrontServices).await;
-        let fronts: Vec<_> = fronts.iter().flat_map(|all| all.iter()).map(|s| s.resource()).collect();
+        let fronts: Vec<_> =
+            fronts.iter().flat_map(|all| all.iter()).map(|s| s.resource()).collect();
         // Whoever cannot sign in sees Kubeflow's address answer all the same.
         let sets_up = |path: &mut Path, lower: &Resource| {
             hosts.iter().for_each(|host| path.set_up_by(host, lower));
@@ -58,7 +60,12 @@ impl Stretch for SignIn {
     }
 }
 
-fn draw_pods(path: &mut Path, service: &Service, pods: &[std::sync::Arc<Pod>], workload: &Resource) {
+fn draw_pods(
+    path: &mut Path,
+    service: &Service,
+    pods: &[std::sync::Arc<Pod>],
+    workload: &Resource,
+) {
     path.needs(service, workload);
     for pod in pods.iter().filter(|pod| service.selects(pod)) {
         path.needs(service, &**pod);

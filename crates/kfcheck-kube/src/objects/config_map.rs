@@ -6,7 +6,7 @@ use std::{
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::{DexConfig, Metadata, ProxyFile, ProxySettings};
+use super::{AddressPools, DexConfig, KubeProxyConfiguration, Metadata, ProxyFile, ProxySettings};
 use crate::object;
 
 /// A ConfigMap, of which only what is known to be public is kept: people put passwords in them.
@@ -27,6 +27,10 @@ pub struct ConfigMap {
     pub proxy: ProxySettings,
     /// The file of oauth2-proxy, where this has it.
     pub proxy_file: Option<ProxyFile>,
+    /// How kube-proxy works, where this is its configuration.
+    pub kube_proxy: Option<KubeProxyConfiguration>,
+    /// MetalLB's pools, where this is its configuration; since 0.13 it has objects for them.
+    pub address_pools: Option<AddressPools>,
 }
 
 /// What Knative's list of domains is called.
@@ -61,13 +65,25 @@ impl From<OnWire> for ConfigMap {
         let issuer = dex.as_ref().and_then(|dex| dex.issuer.clone()).or(issuer);
         let proxy = ProxySettings::read(entries());
         let proxy_file = entries().find_map(|(entry, text)| ProxyFile::read(entry, text));
-        Self { metadata, audiences, domains, issuer, dex, proxy, proxy_file }
+        let kube_proxy = data.as_ref().and_then(KubeProxyConfiguration::of);
+        let pools = data.as_ref().and_then(|entries| AddressPools::of(&metadata, entries));
+        Self {
+            audiences,
+            domains,
+            issuer,
+            dex,
+            proxy,
+            proxy_file,
+            kube_proxy,
+            address_pools: pools,
+            metadata,
+        }
     }
 }
 
 impl From<ConfigMap> for OnWire {
     fn from(map: ConfigMap) -> Self {
-        let ConfigMap { metadata, audiences, domains, issuer: _, dex, proxy, proxy_file } = map;
+        let ConfigMap { metadata, audiences, domains, dex, proxy, proxy_file, .. } = map;
         if metadata.name == DOMAINS {
             let data = domains.into_iter().map(|name| (name, String::new())).collect();
             return Self { metadata, data: Some(data) };
@@ -81,6 +97,8 @@ impl From<ConfigMap> for OnWire {
             data.insert(file.entry.clone(), file.write());
         }
         data.extend(proxy.0);
+        data.extend(map.kube_proxy.map(KubeProxyConfiguration::into_entry));
+        data.extend(map.address_pools.map(AddressPools::into_entry));
         Self { metadata, data: Some(data) }
     }
 }

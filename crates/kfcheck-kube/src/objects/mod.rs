@@ -9,6 +9,8 @@ mod gateway_api;
 mod inference_service;
 mod ingress;
 mod istio;
+mod kube_proxy;
+mod metallb;
 mod namespace;
 mod node;
 mod pod;
@@ -27,8 +29,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
     certificate::*, config_map::*, crd::*, dex::*, event::*, gateway_api::*, inference_service::*,
-    ingress::*, istio::*, namespace::*, node::*, pod::*, proxy::*, sealed::*, secret::*,
-    service::*, webhook::*, workload::*,
+    ingress::*, istio::*, kube_proxy::*, metallb::*, namespace::*, node::*, pod::*, proxy::*,
+    sealed::*, secret::*, service::*, webhook::*, workload::*,
 };
 
 /// A kind of objects, as far as checks read it. [`object!`](crate::object) implements it.

@@ -156,11 +156,16 @@ fn without_token<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Mount>, D::Er
 
 /// What controllers, web applications and the API server are told that checks read, and that is
 /// never a secret.
-pub const PLAIN: [&str; 12] = [
+pub const PLAIN: &[&str] = &[
+    "--config",
+    "--ignore-exclude-lb",
+    "--ipvs-strict-arp",
+    "--lb-class",
     "--oidc-client-id",
     "--oidc-issuer-url",
     "--service-account-issuer",
     "--service-account-signing-key-file",
+    "--proxy-mode",
     "--service-cluster-ip-range",
     "--cluster-name",
     "--ingress-class",
@@ -237,10 +242,10 @@ fn plain_flags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
     let mut args = all.into_iter().peekable();
     while let Some(arg) = args.next() {
         match arg.split_once('=') {
-            Some((flag, _)) if is_plain(flag) => kept.push(arg),
+            Some((flag, value)) if is_plain(flag) => kept.push(plain_flag(flag, value)),
             None if is_plain(&arg) => {
                 let value = args.next_if(|next| !next.starts_with('-'));
-                kept.push(format!("{arg}={}", value.unwrap_or_default()));
+                kept.push(plain_flag(&arg, &value.unwrap_or_default()));
             }
             _ => (),
         }
@@ -254,6 +259,13 @@ fn is_plain(flag: &str) -> bool {
     let bare = flag.trim_start_matches('-');
     PLAIN.contains(&flag)
         || bare.len() < flag.len() && PROXY_SETTINGS.contains(&&*bare.replace('-', "_"))
+}
+
+/// A flag with its value. Some programs take a whole configuration where others take its name.
+fn plain_flag(flag: &str, value: &str) -> String {
+    let named = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    let value = if flag == "--config" && !value.chars().all(named) { "" } else { value };
+    format!("{flag}={value}")
 }
 
 /// What a variable says is kept where that is never a secret; of the others, that they are there. There

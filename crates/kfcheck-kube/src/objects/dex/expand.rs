@@ -63,7 +63,7 @@ fn names(text: &str) -> Vec<&str> {
 }
 
 /// What Dex makes of a value, with the variables that it has.
-pub fn expand_env(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+pub fn expand_env(text: &str, mut variable: impl FnMut(&str) -> Option<String>) -> String {
     let mut done = String::new();
     let mut rest = text;
     for name in names(text) {

@@ -99,7 +99,8 @@ impl PasswordHash {
 /// Whether it was a hash of bcrypt's until somebody took the most of it out.
 fn is_cut(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    text.starts_with("$2") && ["redacted", "...", "…", "xxx", "***"].iter().any(|cut| lower.contains(cut))
+    text.starts_with("$2")
+        && ["redacted", "...", "…", "xxx", "***"].iter().any(|cut| lower.contains(cut))
 }
 
 /// The cost that a hash of bcrypt's names.
