@@ -4,8 +4,10 @@ mod auth_proxy;
 mod checks;
 mod cloud;
 mod dex;
+mod discovery;
 mod doors;
 mod environment;
+mod known_users;
 mod kube_proxy;
 mod ldap;
 mod metallb;
@@ -28,6 +30,7 @@ pub use doors::{
     Door, DoorAnswer, DoorAnswers, Doors, FrontBalancers, Known, address_resource, addresses,
 };
 pub use environment::{Environment, Variable};
+pub use known_users::{KnownUser, KnownUsers};
 pub use kube_proxy::{KubeProxy, ProxyMode};
 pub use ldap::{DexPasswords, LdapConnector, LdapConnectors};
 pub use metallb::{
@@ -38,7 +41,19 @@ pub use range::AddressRange;
 pub use scope::{Scope, Whereabouts};
 
 /// The checks of this crate, in report order.
-pub static CHECKS: &[&dyn Check] = &[];
+pub static CHECKS: &[&dyn Check] = &[
+    &checks::oidc_redirect::OidcRedirect,
+    &checks::auth_proxy::AuthProxyFitsDex,
+    &checks::dex_config::DexConfigured,
+    &checks::dex_stale_config::DexIsUpToDate,
+    &checks::dex_env_expansion::DexExpansion,
+    &checks::dex_issuer::DexIssuer,
+    &checks::dex_password::DexPasswordIsOwn,
+    &checks::ldap_connect::LdapConnects,
+    &checks::ldap_bind::LdapBinds,
+    &checks::ldap_user_search::LdapFindsUsers,
+    &checks::ldap_group_search::LdapFindsGroups,
+];
 
 /// The stretches of the request path that this crate knows.
 pub static PATH: &[&dyn Stretch] =
@@ -64,6 +79,7 @@ pub static DERIVED: &[&str] = &[
     "onprem.doorAnswers",
     "onprem.doors",
     "onprem.frontBalancers",
+    "onprem.knownUsers",
     "onprem.kubeProxy",
     "onprem.ldapConnectors",
     "onprem.metalLb",
