@@ -17,6 +17,8 @@ mod range;
 mod scope;
 mod sign_in;
 #[cfg(test)]
+mod sign_in_testing;
+#[cfg(test)]
 #[allow(dead_code, reason = "checks come one by one")]
 mod testing;
 

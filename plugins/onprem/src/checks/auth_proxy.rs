@@ -272,3 +272,111 @@ fn restart(proxy: &AuthProxy) -> String {
     let namespace = namespace.as_deref().unwrap_or_default();
     format!("kubectl rollout restart {}/{name} -n {namespace}", kind.to_lowercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::AuthProxyFitsDex;
+    use crate::testing::Deployment;
+
+    async fn report(deployment: &Deployment) -> String {
+        let says = deployment.report(&AuthProxyFitsDex).await;
+        assert!(!says.contains("hunter"), "{says}");
+        says
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_told_what_dex_is_told_passes() {
+        expect![[""]].assert_eq(&report(&Deployment::signing_in()).await);
+    }
+
+    #[tokio::test]
+    async fn another_issuer_than_dexs_is_said_where_it_stands() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("http://dex.auth.svc.cluster.local:5556/dex", "https://kf.example.com/dex");
+        let log = "[oauthproxy.go] Error: oidc: id token issued by a different provider\n";
+        let name = "oauth2-proxy/oauth2-proxy-7d9f-x1/oauth2-proxy".to_owned();
+        deployment.logs.push((name, log.to_owned()));
+        expect![[""]].assert_eq(&report(&deployment).await);
+    }
+
+    #[tokio::test]
+    async fn a_slash_at_the_end_is_another_issuer() {
+        let mut deployment = Deployment::signing_in();
+        deployment.proxy_told(":5556/dex\"\nup", ":5556/dex/\"\nup");
+        assert!(report(&deployment).await.contains("names another issuer than Dex has"));
+        deployment
+            .proxy_told("upstreams", "insecure_oidc_skip_issuer_verification = true\nupstreams");
+        assert!(!report(&deployment).await.contains("names another issuer"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_dex_does_not_have_is_said() {
+        let mut deployment = Deployment::signing_in();
+        let secret = deployment.in_namespace("Secret", "oauth2-proxy", "oauth2-proxy");
+        secret["stringData"]["client-id"] = "kubeflow".into();
+        expect![[""]].assert_eq(&report(&deployment).await);
+    }
+
+    #[tokio::test]
+    async fn two_secrets_that_differ_are_said_and_not_shown() {
+        let mut deployment = Deployment::signing_in();
+        let secret = deployment.in_namespace("Secret", "oauth2-proxy", "oauth2-proxy");
+        secret["stringData"]["client-secret"] = "hunter9".into();
+        expect![[""]].assert_eq(&report(&deployment).await);
+        let secret = deployment.in_namespace("Secret", "oauth2-proxy", "oauth2-proxy");
+        secret["stringData"]["client-secret"] = "redacted".into();
+        assert!(report(&deployment).await.contains("pass     "));
+    }
+
+    #[tokio::test]
+    async fn an_address_to_come_back_to_is_compared_letter_by_letter() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("/oauth2/callback", "/login/oidc");
+        expect![[""]].assert_eq(&report(&deployment).await);
+        let mut deployment = Deployment::signing_in();
+        deployment.told("/oauth2/callback", "https://kf.example.com/oauth2/callback");
+        assert!(report(&deployment).await.contains("FAIL"));
+        deployment.proxy_told("relative_redirect_url = true\n", "");
+        assert!(report(&deployment).await.contains("pass     "));
+    }
+
+    #[tokio::test]
+    async fn authservice_is_told_by_variables() {
+        let mut deployment = Deployment::signing_in();
+        deployment.objects.retain(|object| object["metadata"]["namespace"] != "oauth2-proxy");
+        deployment.add(json!({ "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "namespace": "istio-system", "name": "oidc-authservice-parameters" },
+            "data": { "OIDC_PROVIDER": "https://kf.example.com/dex", "REDIRECT_URL": "/oauth2/callback" } }));
+        deployment.add(json!({ "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "namespace": "istio-system", "name": "oidc-authservice-client" },
+            "stringData": { "CLIENT_ID": "kubeflow-oidc-authservice", "CLIENT_SECRET": "hunter3" } }));
+        deployment.add(json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "istio-system", "name": "authservice-0",
+                "ownerReferences": [{ "kind": "StatefulSet", "name": "authservice" }] },
+            "spec": { "containers": [{ "name": "authservice",
+                "image": "gcr.io/arrikto/kubeflow/oidc-authservice:28c59ef", "envFrom": [
+                    { "configMapRef": { "name": "oidc-authservice-parameters" } },
+                    { "secretRef": { "name": "oidc-authservice-client" } }] }] } }));
+        expect![[""]].assert_eq(&report(&deployment).await);
+    }
+
+    #[tokio::test]
+    async fn another_provider_than_dex_is_ones_own_choice() {
+        let mut deployment = Deployment::signing_in();
+        deployment
+            .proxy_told("http://dex.auth.svc.cluster.local:5556/dex", "https://login.example.com");
+        let says = report(&deployment).await;
+        assert!(!says.contains("FAIL"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_toml_is_said_with_its_line() {
+        let mut deployment = Deployment::signing_in();
+        deployment.proxy_told("\"oidc\"", "oidc");
+        let says = report(&deployment).await;
+        assert!(says.contains("is not TOML"), "{says}");
+    }
+}

@@ -68,7 +68,9 @@ fn judge(dex: &Dex, told: &Told, config: &DexConfig, out: &mut Findings) {
     }
     if !mistakes.is_empty() {
         let finding = out.fail(&subject, "is not what Dex can start with");
-        mistakes.iter().for_each(|mistake| drop(finding.evidence("mistake", mistake)));
+        for mistake in &mistakes {
+            finding.evidence("mistake", mistake);
+        }
         finding.fix(Risk::Restarts, "lets you mend it, and starts Dex again", dex.edit(told));
     }
     if !unread.is_empty() {
@@ -81,7 +83,9 @@ fn judge(dex: &Dex, told: &Told, config: &DexConfig, out: &mut Findings) {
     }
     if !unknown.is_empty() {
         let finding = out.warn(&subject, "has keys that Dex doesn't know and ignores");
-        unknown.iter().for_each(|slip| drop(finding.evidence("ignored", &slip.path)));
+        for slip in unknown {
+            finding.evidence("ignored", &slip.path);
+        }
     }
 }
 
@@ -223,4 +227,102 @@ fn in_client(client: &DexClient) -> impl Iterator<Item = String> {
         (has_secret == (true, true), " has secret and secretEnv, of which Dex takes one"),
     ];
     wrongs.into_iter().filter(|(is, _)| *is).map(|(_, says)| says.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::DexConfigured;
+    use crate::testing::Deployment;
+
+    async fn with(changes: &[(&str, &str)]) -> String {
+        let mut deployment = Deployment::signing_in();
+        changes.iter().for_each(|(from, to)| deployment.told(from, to));
+        deployment.report(&DexConfigured).await
+    }
+
+    #[tokio::test]
+    async fn what_dex_reads_as_it_is_meant_passes() {
+        expect![[""]].assert_eq(&with(&[]).await);
+    }
+
+    #[tokio::test]
+    async fn a_key_in_the_wrong_place_is_ignored_by_dex_and_not_by_us() {
+        let moved = ("  name: LDAP\n", "  name: LDAP\n  insecureNoSSL: true\n");
+        expect![[""]].assert_eq(&with(&[moved]).await);
+    }
+
+    #[tokio::test]
+    async fn searches_beside_config_are_missing_inside() {
+        let text = crate::sign_in_testing::CONFIG;
+        let searches = &text[text.find("    userSearch").unwrap()..];
+        let out = searches.lines().map(|line| format!("{}\n", &line[2..])).collect::<String>();
+        expect![[""]].assert_eq(&with(&[(searches, &out)]).await);
+    }
+
+    #[tokio::test]
+    async fn a_port_of_its_own_is_behind_the_host() {
+        let port = ("ldap.example.com:636", "ldap.example.com\n    port: 3890");
+        let says = with(&[port]).await;
+        assert!(says.contains("connectors[0].config.port"), "{says}");
+        assert!(says.contains("host: HOST:PORT"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_yaml_is_said_with_its_place_and_without_its_text() {
+        let says = with(&[("    bindPW: hunter2", "\t bindPW: [hunter2")]).await;
+        assert!(!says.contains("hunter"), "{says}");
+        expect![[""]].assert_eq(&says);
+    }
+
+    #[tokio::test]
+    async fn all_that_dex_does_not_start_with_is_said_at_once() {
+        let changes = [
+            ("type: ldap", "type: openldap"),
+            ("type: kubernetes", "type: kubernets"),
+            ("enablePasswordDB: true\n", ""),
+            ("  secretEnv: OIDC_CLIENT_SECRET\n", ""),
+            ("userID: '1'", "userID: 1"),
+        ];
+        expect![[""]].assert_eq(&with(&changes).await);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_knows_may_be_of_a_newer_version() {
+        let says = with(&[("web:", "somethingNew: 1\nweb:")]).await;
+        assert!(says.contains("WARNING  onprem-dex-config"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_password_that_is_a_number_is_no_text() {
+        let says = with(&[("hunter2", "12345")]).await;
+        assert!(says.contains("config.bindPW is a number, and Dex takes text"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_configuration_that_nobody_collected_is_unknown() {
+        let mut deployment = Deployment::signing_in();
+        deployment.objects.retain(|object| object["kind"] != "ConfigMap");
+        let says = deployment.report(&DexConfigured).await;
+        assert!(says.contains("unknown  onprem-dex-config"), "{says}");
+        let says = Deployment::healthy().report(&DexConfigured).await;
+        assert!(!says.contains("pass     onprem-dex-config"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_secret_may_hold_it_as_well() {
+        let mut deployment = Deployment::signing_in();
+        let map = deployment.in_namespace("ConfigMap", "auth", "dex");
+        let text = map["data"]["config.yaml"].as_str().unwrap().replace("type: ldap", "type: lpad");
+        map["kind"] = "Secret".into();
+        map["data"] = json!(null);
+        map["stringData"] = json!({ "config.yaml": text });
+        let pod = deployment.in_namespace("Pod", "auth", "dex-7d9f-x1");
+        pod["spec"]["volumes"] = json!([{ "name": "config", "secret": { "secretName": "dex" } }]);
+        let says = deployment.report(&DexConfigured).await;
+        assert!(says.contains("Secret auth/dex is not what Dex can start with"), "{says}");
+        assert!(says.contains("connectors[0].type is lpad"), "{says}");
+    }
 }

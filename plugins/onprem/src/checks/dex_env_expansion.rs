@@ -128,3 +128,73 @@ async fn works_literally(cx: &Cx, connector: &DexConnector) -> bool {
     };
     answer.binds.iter().filter(literal).any(|bind| bind.is_ok() == Some(true))
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::DexExpansion;
+    use crate::testing::Deployment;
+
+    async fn with(password: &str) -> String {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hunter2", password);
+        let says = deployment.report(&DexExpansion).await;
+        assert!(!says.contains("word1"), "{says}");
+        says
+    }
+
+    #[tokio::test]
+    async fn a_password_without_a_dollar_passes() {
+        expect![[""]].assert_eq(&with("hunter2").await);
+    }
+
+    #[tokio::test]
+    async fn a_dollar_in_a_password_loses_a_part_of_it() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hunter2", "Pa$word1");
+        let binds = &mut deployment.file("probes/ldap")[0]["binds"];
+        *binds = json!([
+            { "dn": "cn=dex,dc=example,dc=com", "passwordSource": "literal from the config", "ok": true },
+            { "dn": "cn=dex,dc=example,dc=com", "passwordSource": "as Dex expands it", "ok": false,
+                "resultCode": 49 }]);
+        let both: &[&'static dyn kfcheck::Check] =
+            &[&DexExpansion, &crate::checks::ldap_bind::LdapBinds];
+        let says = deployment.reports(both).await;
+        assert!(!says.contains("word1"), "{says}");
+        expect![[""]].assert_eq(&says);
+    }
+
+    #[tokio::test]
+    async fn a_variable_that_is_there_is_no_loss() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hunter2", "$LDAP_BIND_PW");
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("Deployment auth/dex has no variable LDAP_BIND_PW"), "{says}");
+        let pod = deployment.in_namespace("Pod", "auth", "dex-7d9f-x1");
+        pod["spec"]["containers"][0]["env"] = json!([{ "name": "LDAP_BIND_PW", "value": "x" }]);
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("pass     onprem-dex-env-expansion"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_dex_that_is_told_to_expand_nothing_expands_nothing() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hunter2", "Pa$word1");
+        let pod = deployment.in_namespace("Pod", "auth", "dex-7d9f-x1");
+        pod["spec"]["containers"][0]["env"] =
+            json!([{ "name": "DEX_EXPAND_ENV", "value": "false" }]);
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("pass     onprem-dex-env-expansion"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn variables_that_nobody_may_see_are_unknown() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hunter2", "$LDAP_BIND_PW");
+        deployment.objects.retain(|object| object["kind"] != "Secret");
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("unknown  onprem-dex-env-expansion"), "{says}");
+    }
+}

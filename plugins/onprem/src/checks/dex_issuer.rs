@@ -2,7 +2,7 @@ use kfcheck::{Check, Cx, FactError, Fault, Findings, Named, Resource, Risk, asyn
 use kfcheck_kube::DexConfig;
 
 use crate::{
-    Dex, Dexes, Doors, Told,
+    AuthProxies, AuthProxy, Dex, Dexes, Doors, Told,
     discovery::{Published, ask, at_service, is_in_cluster, of_issuer},
 };
 
@@ -37,7 +37,10 @@ impl Check for DexIssuer {
             let Some(issuer) = &config.issuer else { continue };
             let seen = published(cx, dex, config, issuer).await;
             let Some(seen) = out.known(service_of(dex), seen) else { continue };
-            judge(dex, told, issuer, &seen, out);
+            let proxies = cx.get(AuthProxies).await;
+            let mut proxies = proxies.iter().flat_map(|all| all.iter());
+            let is_taken = !proxies.any(|proxy| must_trust(proxy, issuer));
+            judge(dex, told, issuer, &seen, is_taken, out);
         }
         Ok(())
     }
@@ -75,11 +78,28 @@ fn service_of(dex: &Dex) -> Resource {
     dex.services.first().map_or_else(|| dex.workload(), |service| service.resource())
 }
 
-fn judge(dex: &Dex, told: &Told, issuer: &str, seen: &Published, out: &mut Findings) {
+/// Whether a proxy asks an issuer over TLS and trusts nobody but the well-known authorities.
+fn must_trust(proxy: &AuthProxy, issuer: &str) -> bool {
+    let asks = proxy.issuer().is_some_and(|told| told.value == issuer);
+    asks && !proxy.is_on("ssl_insecure_skip_verify") && proxy.told("ca_bundle").is_none()
+}
+
+fn judge(
+    dex: &Dex,
+    told: &Told,
+    issuer: &str,
+    seen: &Published,
+    is_taken: bool,
+    out: &mut Findings,
+) {
     let (answer, subject) = (&seen.answer, service_of(dex));
     let untrusted = answer.tls.as_ref().filter(|tls| tls.verified == Some(false));
     if let Some(tls) = untrusted {
-        let finding = out.warn(told, "names an issuer whose certificate is not trusted everywhere");
+        let finding = if is_taken {
+            out.warn(told, "names an issuer whose certificate is not trusted everywhere")
+        } else {
+            out.fail(told, "names an issuer whose certificate the auth proxy doesn't trust")
+        };
         finding.evidence("address", &seen.url);
         if let Some(error) = &tls.error {
             finding.evidence("because", error);
@@ -120,4 +140,62 @@ fn judge(dex: &Dex, told: &Told, issuer: &str, seen: &Published, out: &mut Findi
     let (kind, name) = (dex.workload().kind.to_lowercase(), dex.workload().name);
     let show = format!("kubectl logs -n {} {kind}/{name} --tail=50", dex.namespace);
     finding.fix(Risk::None, "shows what Dex says", show);
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::DexIssuer;
+    use crate::testing::Deployment;
+
+    async fn answered(answer: serde_json::Value) -> String {
+        let mut deployment = Deployment::signing_in();
+        let asked = &mut deployment.file("probes/http")[2];
+        asked.as_object_mut().unwrap().remove("bodySnippet");
+        asked.as_object_mut().unwrap().extend(answer.as_object().unwrap().clone());
+        deployment.report(&DexIssuer).await
+    }
+
+    #[tokio::test]
+    async fn who_publishes_what_it_is_told_passes() {
+        expect![[""]].assert_eq(&Deployment::signing_in().report(&DexIssuer).await);
+    }
+
+    #[tokio::test]
+    async fn another_issuer_than_the_configurations_is_said() {
+        let other = json!({ "bodySnippet": "{\"issuer\": \"https://kf.example.com/dex\", \"auth" });
+        expect![[""]].assert_eq(&answered(other).await);
+    }
+
+    #[tokio::test]
+    async fn a_dex_that_does_not_answer_as_one_is_no_issuer() {
+        let says = answered(json!({ "status": 404, "bodySnippet": "404 page not found" })).await;
+        assert!(says.contains("has nothing where its issuer leads"), "{says}");
+        let says = answered(json!({ "status": 503 })).await;
+        assert!(says.contains("answers 503 to whoever asks who it is"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn what_only_the_cluster_reaches_is_unknown_from_outside() {
+        let says = answered(json!({ "status": null, "error": "dns: NXDOMAIN" })).await;
+        assert!(says.contains("unknown  onprem-dex-issuer"), "{says}");
+        assert!(!says.contains("FAIL"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_nobody_trusts_keeps_tokens_from_being_taken() {
+        let mut deployment = Deployment::signing_in();
+        let issuer = "https://dex.example.com/dex";
+        deployment.told("http://dex.auth.svc.cluster.local:5556/dex", issuer);
+        deployment.file("probes/http")[2] = json!({ "status": 200,
+            "url": format!("{issuer}/.well-known/openid-configuration"),
+            "bodySnippet": format!("{{\"issuer\": \"{issuer}\"}}"),
+            "tls": { "verified": false, "error": "UnknownIssuer" } });
+        let says = deployment.report(&DexIssuer).await;
+        assert!(says.contains("WARNING  onprem-dex-issuer"), "{says}");
+        deployment.proxy_told("http://dex.auth.svc.cluster.local:5556/dex", issuer);
+        expect![[""]].assert_eq(&deployment.report(&DexIssuer).await);
+    }
 }

@@ -126,3 +126,79 @@ fn some_of(all: &[&str]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::DexPasswordIsOwn;
+    use crate::testing::Deployment;
+
+    /// Of `12341234`, at a cost that is quick to try.
+    const KNOWN: &str = "$2b$10$6O/60wZ6PARdGXPtcAT.HuvGFl9o6QRiG5bFoKDXakFMH8Bv68w9G";
+
+    async fn with_hash(hash: &str) -> String {
+        let mut deployment = Deployment::signing_in();
+        let secret = deployment.in_namespace("Secret", "auth", "dex-passwords");
+        secret["stringData"] = json!({ "DEX_USER_PASSWORD": hash });
+        deployment.report(&DexPasswordIsOwn).await
+    }
+
+    #[tokio::test]
+    async fn a_password_of_ones_own_passes() {
+        expect![[""]].assert_eq(&Deployment::signing_in().report(&DexPasswordIsOwn).await);
+    }
+
+    #[tokio::test]
+    async fn the_password_that_documentation_gives_is_recognized_wherever_its_hash_stands() {
+        let says = with_hash(KNOWN).await;
+        assert!(!says.contains("$2"), "{says}");
+        expect![[""]].assert_eq(&says);
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hashFromEnv: DEX_USER_PASSWORD", &format!("hash: {KNOWN}"));
+        let says = deployment.report(&DexPasswordIsOwn).await;
+        assert!(says.contains("ConfigMap auth/dex lets everybody in"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_takes_hours_is_not_tried() {
+        let slow = KNOWN.replacen("$10$", "$31$", 1);
+        expect![[""]].assert_eq(&with_hash(&slow).await);
+    }
+
+    #[tokio::test]
+    async fn a_cheap_hash_is_one_that_dex_refuses() {
+        let cheap = KNOWN.replacen("$10$", "$04$", 1);
+        let says = with_hash(&cheap).await;
+        assert!(says.contains("WARNING  onprem-dex-password"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_was_taken_out_is_unknown() {
+        let says = with_hash("redacted").await;
+        assert!(says.contains("unknown  onprem-dex-password"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_users_are_no_trouble() {
+        let mut deployment = Deployment::signing_in();
+        let hash = KNOWN.replacen("$10$", "$31$", 1);
+        let users = (0..10_000).fold(String::new(), |users, n| {
+            users + &format!("- {{email: u{n}@example.com, hash: '{hash}', userID: 'x'}}\n")
+        });
+        deployment.told("staticPasswords:\n", &format!("staticPasswords:\n{users}"));
+        let says = deployment.report(&DexPasswordIsOwn).await;
+        assert!(says.contains("and 9997 more"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn without_users_of_dexs_own_there_is_nothing_to_see() {
+        let mut deployment = Deployment::signing_in();
+        let text = crate::sign_in_testing::CONFIG;
+        let users = &text[text.find("staticPasswords").unwrap()..text.find("connectors").unwrap()];
+        deployment.told(users, "");
+        let says = deployment.report(&DexPasswordIsOwn).await;
+        assert!(says.contains("skip     onprem-dex-password"), "{says}");
+    }
+}

@@ -219,3 +219,65 @@ fn told_filters(config: &DexConfig) -> Vec<String> {
     });
     filters.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::DexIsUpToDate;
+    use crate::testing::Deployment;
+
+    async fn changed(at: &str, log: &str) -> String {
+        let mut deployment = Deployment::signing_in();
+        let map = deployment.in_namespace("ConfigMap", "auth", "dex");
+        map["metadata"]["managedFields"][0]["time"] = at.into();
+        deployment.logs.push(("auth/dex-7d9f-x1/dex".to_owned(), log.to_owned()));
+        deployment.report(&DexIsUpToDate).await
+    }
+
+    #[tokio::test]
+    async fn a_dex_that_was_started_afterwards_passes() {
+        expect![[""]].assert_eq(&changed("2026-11-19T08:00:00Z", "").await);
+    }
+
+    #[tokio::test]
+    async fn a_dex_that_was_started_before_runs_with_what_was_there_then() {
+        expect![[""]].assert_eq(&changed("2026-11-20T10:00:00Z", "").await);
+    }
+
+    #[tokio::test]
+    async fn searches_of_another_configuration_give_it_away_in_any_versions_log() {
+        let old = "time=\"x\" level=info msg=\"performing ldap search ou=people,dc=example,dc=com sub (&(objectClass=person)(uid=jane))\"\n";
+        expect![[""]].assert_eq(&changed("2026-11-19T08:00:00Z", old).await);
+        let new = "level=INFO msg=\"performing ldap search\" base_dn=\"ou=people,dc=example,dc=com\" scope=sub filter=\"(&(objectClass=person)(uid=jane))\"\n";
+        assert!(changed("2026-11-19T08:00:00Z", new).await.contains("FAIL"));
+        let none = "level=error msg=\"ldap: no results returned for filter: \\\"(&(objectClass=user)(name=jane))\\\"\"\n";
+        assert!(changed("2026-11-19T08:00:00Z", none).await.contains("FAIL"));
+    }
+
+    #[tokio::test]
+    async fn searches_that_the_configuration_asks_for_are_no_sign_of_age() {
+        let ours = "msg=\"performing ldap search ou=people,dc=example,dc=com sub (&(objectClass=inetOrgPerson)(uid=jane))\"\nmsg=\"performing ldap search ou=groups,dc=example,dc=com sub (&(objectClass=groupOfNames)(member=uid=jane))\"\n";
+        assert!(changed("2026-11-19T08:00:00Z", ours).await.contains("pass     "));
+    }
+
+    #[tokio::test]
+    async fn a_label_that_was_changed_is_no_change_of_the_configuration() {
+        let mut deployment = Deployment::signing_in();
+        let map = deployment.in_namespace("ConfigMap", "auth", "dex");
+        map["metadata"]["managedFields"][0]["time"] = "2026-11-20T10:00:00Z".into();
+        map["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"] = json!({ "f:labels": {} });
+        let says = deployment.report(&DexIsUpToDate).await;
+        assert!(says.contains("WARNING  onprem-dex-stale-config"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn when_nobody_wrote_down_when_it_was_changed_it_is_unknown() {
+        let mut deployment = Deployment::signing_in();
+        let map = deployment.in_namespace("ConfigMap", "auth", "dex");
+        map["metadata"].as_object_mut().unwrap().remove("managedFields");
+        let says = deployment.report(&DexIsUpToDate).await;
+        assert!(says.contains("unknown  onprem-dex-stale-config"), "{says}");
+    }
+}

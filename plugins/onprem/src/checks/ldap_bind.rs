@@ -95,3 +95,40 @@ fn hint(code: LdapCode) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::LdapBinds;
+    use crate::testing::Deployment;
+
+    async fn with(bind: serde_json::Value) -> String {
+        let mut deployment = Deployment::signing_in();
+        let binds = &mut deployment.file("probes/ldap")[0]["binds"];
+        *binds = if bind.is_null() { json!([]) } else { json!([bind]) };
+        deployment.report(&LdapBinds).await
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_accepted_passes() {
+        expect![[""]].assert_eq(&Deployment::signing_in().report(&LdapBinds).await);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_refused_is_said_with_the_servers_word_for_it() {
+        let refused = json!({ "dn": "cn=dex,dc=example,dc=com", "ok": false, "resultCode": 49 });
+        expect![[""]].assert_eq(&with(refused).await);
+        let says = with(json!({ "dn": "dex", "ok": false, "resultCode": 34 })).await;
+        assert!(says.contains("invalidDNSyntax (34)"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn one_that_nobody_tried_is_unknown() {
+        for bind in [json!(null), json!({ "dn": "cn=dex" })] {
+            let says = with(bind).await;
+            assert!(says.contains("unknown  onprem-ldap-bind"), "{says}");
+        }
+    }
+}

@@ -112,3 +112,57 @@ fn warn(connector: &LdapConnector, out: &mut Findings) {
     let finding = out.warn(&connector.told, format!("{message} by connector {}", connector.id));
     finding.evidence("server", &connector.server).evidence(setting, "true");
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::LdapConnects;
+    use crate::testing::Deployment;
+
+    async fn with(connect: serde_json::Value, changes: &[(&str, &str)]) -> String {
+        let mut deployment = Deployment::signing_in();
+        changes.iter().for_each(|(from, to)| deployment.told(from, to));
+        deployment.file("probes/ldap")[0]["connect"] = connect;
+        deployment.report(&LdapConnects).await
+    }
+
+    #[tokio::test]
+    async fn a_server_that_takes_connections_and_is_trusted_passes() {
+        expect![[""]].assert_eq(&Deployment::signing_in().report(&LdapConnects).await);
+    }
+
+    #[tokio::test]
+    async fn why_it_does_not_is_said_by_layer() {
+        let error = "tls: InvalidCertificate(UnknownIssuer)";
+        expect![[""]].assert_eq(&with(json!({ "ok": false, "error": error }), &[]).await);
+        for (error, says) in [
+            ("dns: NXDOMAIN", "whose name does not resolve"),
+            ("connect: 10.0.0.7:636: Connection refused", "which refuses connections"),
+            ("connect: 10.0.0.7:636: no answer within 5s", "which does not answer in time"),
+            ("tls: received corrupt message", "which does not speak TLS there"),
+            ("starttls: protocolError (2)", "which does not take StartTLS"),
+        ] {
+            let report = with(json!({ "ok": false, "error": error }), &[]).await;
+            assert!(report.replace("\n    ", " ").contains(says), "{report}");
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_text_and_any_certificate_are_warnings() {
+        let plain = [("636\n", "389\n    insecureNoSSL: true\n")];
+        expect![[""]].assert_eq(&with(json!({ "ok": true, "tls": false }), &plain).await);
+        let any = [("636\n", "636\n    insecureSkipVerify: true\n")];
+        let says = with(json!({ "ok": true, "tls": true, "verified": false }), &any).await;
+        assert!(says.contains("takes whatever certificate it is shown"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_nobody_asked_is_unknown() {
+        let mut deployment = Deployment::signing_in();
+        deployment.without("probes/ldap");
+        let says = deployment.report(&LdapConnects).await;
+        assert!(says.contains("unknown  onprem-ldap-connect"), "{says}");
+    }
+}

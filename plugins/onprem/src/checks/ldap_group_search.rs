@@ -133,3 +133,62 @@ fn membership(groups: &DexGroupSearch, found: &LdapFound, answer: &LdapAnswer) -
     }
     (!cut && !is_hidden).then_some(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::LdapFindsGroups;
+    use crate::testing::Deployment;
+
+    async fn with(found: serde_json::Value) -> String {
+        let mut deployment = Deployment::signing_in();
+        let search = &mut deployment.file("probes/ldap")[0]["searches"][1];
+        search.as_object_mut().unwrap().extend(found.as_object().unwrap().clone());
+        deployment.report(&LdapFindsGroups).await
+    }
+
+    #[tokio::test]
+    async fn groups_with_members_and_names_pass() {
+        expect![[""]].assert_eq(&Deployment::signing_in().report(&LdapFindsGroups).await);
+    }
+
+    #[tokio::test]
+    async fn a_base_that_is_not_there_keeps_everybody_out() {
+        let gone = json!({ "baseExists": false, "resultCode": 32, "entries": [] });
+        expect![[""]].assert_eq(&with(gone).await);
+    }
+
+    #[tokio::test]
+    async fn members_that_are_named_otherwise_are_not_found() {
+        let posix = json!({ "entries": [{ "dn": "cn=ml", "attributes": {
+            "cn": ["ml"], "memberUid": ["jane"] } }] });
+        expect![[""]].assert_eq(&with(posix).await);
+    }
+
+    #[tokio::test]
+    async fn a_group_without_a_name_is_refused_by_dex() {
+        let nameless = json!({ "entries": [{ "dn": "cn=ml", "attributes": {
+            "member": ["uid=jane,ou=people,dc=example,dc=com"] } }] });
+        let says = with(nameless).await;
+        assert!(says.contains("nameAttr cn: 1 of 1 groups are without it"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn of_groups_that_were_not_all_seen_nothing_is_said_to_be_missing() {
+        let cut = json!({ "resultCode": 4, "entries": [{ "dn": "cn=ml", "attributes": {
+            "cn": ["ml"], "member": ["uid=joe,ou=people,dc=example,dc=com"] } }] });
+        let says = with(cut).await;
+        assert!(says.contains("pass     onprem-ldap-group-search"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_connector_without_groups_is_not_looked_at() {
+        let mut deployment = Deployment::signing_in();
+        let text = crate::sign_in_testing::CONFIG;
+        deployment.told(&text[text.find("    groupSearch").unwrap()..], "");
+        let says = deployment.report(&LdapFindsGroups).await;
+        assert!(says.contains("skip     onprem-ldap-group-search"), "{says}");
+    }
+}

@@ -135,7 +135,9 @@ fn judge_attributes(connector: &LdapConnector, found: &LdapFound, out: &mut Find
         finding.hearsay()
     };
     finding.evidence("connector", &connector.id);
-    lacking.iter().for_each(|one| drop(finding.evidence("lacking", shown(one))));
+    for one in &lacking {
+        finding.evidence("lacking", shown(one));
+    }
     if let Some(entry) = found.entries.first() {
         let names: Vec<_> = entry.attributes.keys().map(String::as_str).collect();
         finding.evidence("there are", names.join(", "));
@@ -145,4 +147,54 @@ fn judge_attributes(connector: &LdapConnector, found: &LdapFound, out: &mut Find
         "lets you name attributes that they have, and starts Dex again",
         connector.edit.clone(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::LdapFindsUsers;
+    use crate::testing::Deployment;
+
+    async fn with(found: serde_json::Value) -> String {
+        let mut deployment = Deployment::signing_in();
+        let search = &mut deployment.file("probes/ldap")[0]["searches"][0];
+        search.as_object_mut().unwrap().extend(found.as_object().unwrap().clone());
+        deployment.report(&LdapFindsUsers).await
+    }
+
+    #[tokio::test]
+    async fn users_with_all_that_dex_reads_pass() {
+        expect![[""]].assert_eq(&Deployment::signing_in().report(&LdapFindsUsers).await);
+    }
+
+    #[tokio::test]
+    async fn a_base_that_is_not_there_is_said_with_what_is() {
+        let gone = json!({ "baseExists": false, "resultCode": 32, "entries": [],
+            "matchedDN": "dc=example,dc=com" });
+        expect![[""]].assert_eq(&with(gone).await);
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_fits_nobody_is_said() {
+        expect![[""]].assert_eq(&with(json!({ "entries": [] })).await);
+    }
+
+    #[tokio::test]
+    async fn attributes_that_nobody_has_keep_everybody_out() {
+        let entry = |attributes| json!({ "dn": "uid=jane", "attributes": attributes });
+        let without = json!({ "uid": ["jane"], "cn": ["Jane"] });
+        let says = with(json!({ "entries": [entry(without.clone())] })).await;
+        expect![[""]].assert_eq(&says);
+        let whole = json!({ "uid": ["joe"], "cn": ["Joe"], "mail": ["joe@example.com"] });
+        let says = with(json!({ "entries": [entry(without), entry(whole)] })).await;
+        assert!(says.contains("WARNING  onprem-ldap-user-search"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_search_for_something_else_says_nothing() {
+        let says = with(json!({ "baseDN": "ou=machines,dc=example,dc=com" })).await;
+        assert!(says.contains("unknown  onprem-ldap-user-search"), "{says}");
+    }
 }

@@ -232,7 +232,9 @@ async fn dex_answers(
 fn query(client: Option<&str>, back: Option<&str>) -> String {
     let mut query = Serializer::new(String::new());
     for (name, value) in [("client_id", client), ("redirect_uri", back)] {
-        value.iter().for_each(|value| drop(query.append_pair(name, value)));
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
     }
     query.append_pair("response_type", "code").append_pair("scope", "openid");
     query.finish()
@@ -262,6 +264,92 @@ fn judge_dex(subject: &Resource, signs_in: &SignsIn<'_>, answer: &HttpAnswer, ou
         // Dex is not there, or not as it should be.
         for service in &dex.services {
             out.set_up_by(subject, service.resource());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::OidcRedirect;
+    use crate::testing::Deployment;
+
+    async fn answered(answer: serde_json::Value) -> String {
+        let mut deployment = Deployment::signing_in();
+        let asked = &mut deployment.file("probes/http")[0];
+        *asked = json!({ "url": "http://10.64.140.43/" });
+        asked.as_object_mut().unwrap().extend(answer.as_object().unwrap().clone());
+        deployment.report(&OidcRedirect).await
+    }
+
+    fn leads(to: &str) -> serde_json::Value {
+        json!({ "status": 302, "headers": { "location": to } })
+    }
+
+    #[tokio::test]
+    async fn every_healthy_first_answer_passes() {
+        expect![[""]].assert_eq(&Deployment::signing_in().report(&OidcRedirect).await);
+        for healthy in [
+            leads("/oauth2/start?rd=%2F"),
+            json!({ "status": 403, "bodySnippet": "<!DOCTYPE html>Sign in with Dex" }),
+            json!({ "status": 401, "bodySnippet": "Unauthorized" }),
+            leads("https://login.example.com/authorize?client_id=x"),
+        ] {
+            let says = answered(healthy).await;
+            assert!(says.contains("pass     onprem-oidc-redirect"), "{says}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_before_signing_in_is_told_from_who_is_asked_to() {
+        let refused = json!({ "status": 403, "bodySnippet": "RBAC: access denied" });
+        expect![[""]].assert_eq(&answered(refused).await);
+    }
+
+    #[tokio::test]
+    async fn a_client_or_an_address_that_dex_does_not_know_is_said() {
+        let says =
+            answered(leads("/dex/auth?client_id=kubeflow&redirect_uri=%2Foauth2%2Fcallback")).await;
+        expect![[""]].assert_eq(&says);
+        let back = "/dex/auth?client_id=kubeflow-oidc-authservice&redirect_uri=%2Flogin%2Foidc";
+        let says = answered(leads(back)).await;
+        assert!(
+            says.contains("has people come back to an address that Dex doesn't list"),
+            "{says}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_dex_says_to_who_is_sent_there_counts() {
+        let mut deployment = Deployment::signing_in();
+        deployment.file("probes/http")[1] = json!({ "status": 400,
+            "url": deployment.file("probes/http")[1]["url"],
+            "bodySnippet": "Bad Request Unregistered redirect_uri (&#34;/oauth2/callback&#34;)." });
+        let says = deployment.report(&OidcRedirect).await;
+        assert!(says.contains("leads to Dex, which refuses who comes"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_itself_has_no_end() {
+        let says = answered(leads("http://10.64.140.43/")).await;
+        assert!(says.contains("sends browsers back to itself"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_dashboard_without_sign_in_is_open() {
+        let open =
+            json!({ "status": 200, "bodySnippet": "<title>Kubeflow Central Dashboard</title>" });
+        let says = answered(open).await;
+        assert!(says.contains("shows the dashboard to who is not signed in"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn an_error_says_nothing_of_sign_in() {
+        for answer in [json!({ "status": 503 }), json!({ "error": "connect: refused" })] {
+            let says = answered(answer).await;
+            assert!(says.contains("unknown  onprem-oidc-redirect"), "{says}");
         }
     }
 }
