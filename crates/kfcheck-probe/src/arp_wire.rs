@@ -147,9 +147,8 @@ mod linux {
         /// Who says that the address is its, within all of the window. Others' floods cost time, of
         /// which there is no more than that.
         fn listen(&self, address: Ipv4Addr) -> io::Result<BTreeSet<MacAddr>> {
-            let mut listener = match self.open(ChannelType::Layer3(ARP))? {
-                Channel::Ethernet(_, listener) => listener,
-                _ => return Err(io::Error::other("no such sort of socket")),
+            let Channel::Ethernet(_, mut listener) = self.open(ChannelType::Layer3(ARP))? else {
+                return Err(io::Error::other("no such sort of socket"));
             };
             let mut heard = BTreeSet::new();
             let mut failures = 0;

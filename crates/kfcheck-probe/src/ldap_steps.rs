@@ -239,6 +239,10 @@ impl LdapProbe {
             running.iter_mut().filter(|search| search.is_open()).for_each(|s| s.give_up(&why));
         }
         let mut found: Vec<_> = running.into_iter().map(|search| search.found).collect();
+        // A server has them in any order.
+        for found in &mut found {
+            found.entries.sort_by(|a, b| a.dn.cmp(&b.dn));
+        }
         if let Some(search) = &self.group_search {
             keep_what_is_compared(&mut found, &search.matchers);
         }

@@ -41,14 +41,15 @@ fn on_a_wire(script: &str) -> Option<Output> {
         if able.is_ok_and(|tried| tried.status.success()) {
             let mut all = Command::new("unshare");
             all.args(options).args(["sh", "-c", &format!("{WIRE}\n{script}")]);
-            let ended = all.env("EXE", env::current_exe().unwrap()).output().unwrap();
+            let ended = all.env("EXE", env::current_exe().expect("a test has a file")).output();
+            let ended = ended.expect("it ran before");
             assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
             return Some(ended);
         }
     }
     // Past what the test runner keeps to itself.
     let says = b"SKIPPED: no network namespace can be made here, so ARP was not tried\n";
-    io::stderr().write_all(says).unwrap();
+    io::stderr().write_all(says).expect("somebody listens");
     None
 }
 
@@ -66,7 +67,7 @@ fn asked(
     let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
     let mut lines = printed.lines().filter_map(|line| line.split_once("ANSWER "));
     let (_, answer) = lines.next().unwrap_or_else(|| panic!("{printed}"));
-    Some((serde_json::from_str(answer).unwrap(), start.elapsed()))
+    Some((serde_json::from_str(answer).expect("an answer"), start.elapsed()))
 }
 
 fn macs(answer: &ArpAnswer) -> Vec<&str> {
@@ -81,7 +82,7 @@ async fn who_asks() {
     let wire = ArpWire { interface: env::var("INTERFACE").ok() };
     let answer = wire.ask(&address).await;
     let answer = answer.map_err(|fault| fault.to_string());
-    println!("\nANSWER {}", serde_json::to_string(&answer).unwrap());
+    writeln!(io::stdout(), "\nANSWER {}", serde_json::to_string(&answer).unwrap()).unwrap();
 }
 
 /// Says all the time, in the name of ever others, that it has an address.
@@ -121,7 +122,7 @@ fn the_one_host_that_has_an_address_answers() {
 fn where_nobody_has_an_address_nobody_answers() {
     let Some((answer, _)) = asked("neighbour 1 10.77.0.101/24", "10.77.0.100", "") else { return };
     let answer = answer.unwrap();
-    assert!(ArpAnswer::is_silent(&[answer.clone()]));
+    assert!(ArpAnswer::is_silent(std::slice::from_ref(&answer)));
     assert_eq!(answer.error.as_deref(), Some("no reply to 3 questions"));
 }
 
