@@ -52,18 +52,15 @@ impl Cluster {
         Ok(upgrade.on_upgrade(async move |mut socket| {
             // The client may go away whenever it likes.
             let _ = begin(&mut socket, port).await;
-            match target {
-                Some(target) => {
-                    if let Ok(stream) = TcpStream::connect(target).await {
-                        lead(socket, stream).await;
-                    }
-                }
-                None => {
-                    let says = [&[ERROR], refusal.as_bytes()].concat();
-                    let _ = socket.send(Message::Binary(says.into())).await;
-                    let _ = socket.send(Message::Close(None)).await;
-                    while let Some(Ok(_)) = socket.recv().await {}
-                }
+            let Some(target) = target else {
+                let says = [&[ERROR], refusal.as_bytes()].concat();
+                let _ = socket.send(Message::Binary(says.into())).await;
+                let _ = socket.send(Message::Close(None)).await;
+                while let Some(Ok(_)) = socket.recv().await {}
+                return;
+            };
+            if let Ok(stream) = TcpStream::connect(target).await {
+                lead(socket, stream).await;
             }
         }))
     }
@@ -84,14 +81,13 @@ async fn lead(socket: WebSocket, stream: TcpStream) {
     let (mut from_pod, mut to_pod) = stream.into_split();
     let there = async {
         while let Some(Ok(message)) = from_client.next().await {
-            match message {
-                Message::Binary(bytes) if bytes.first() == Some(&DATA) => {
-                    if to_pod.write_all(&bytes[1..]).await.is_err() {
-                        return;
-                    }
-                }
+            let bytes = match &message {
+                Message::Binary(bytes) if bytes.first() == Some(&DATA) => &bytes[1..],
                 Message::Close(_) => return,
-                _ => {}
+                _ => continue,
+            };
+            if to_pod.write_all(bytes).await.is_err() {
+                return;
             }
         }
     };
