@@ -1,1 +1,11 @@
-
+pub(crate) mod auth_proxy;
+pub(crate) mod dex_config;
+pub(crate) mod dex_env_expansion;
+pub(crate) mod dex_issuer;
+pub(crate) mod dex_password;
+pub(crate) mod dex_stale_config;
+pub(crate) mod ldap_bind;
+pub(crate) mod ldap_connect;
+pub(crate) mod ldap_group_search;
+pub(crate) mod ldap_user_search;
+pub(crate) mod oidc_redirect;
