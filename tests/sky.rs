@@ -11,7 +11,7 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
+use kfcheck::{Bundle, Clock, Cx, FactError, ObjectKind, World, async_trait};
 use kfcheck_aws::{AuthorizationPolicy, Aws, AwsAccess, EnvoyFilter};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{BackendPolicy, HealthCheckPolicy};
@@ -23,14 +23,14 @@ use kfcheck_kube::{
 use kfcheck_kube::{ApiGateway, ApiRoute};
 use kfcheck_kube::{Gateway, InferenceService, Ingress, KubeClient, MutatingWebhook, Namespace};
 use kfcheck_kube::{Node, Object, Pod, Policy};
+use kfcheck_kube::{PortForward, Target, VirtualService};
 use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook};
-use kfcheck_kube::{Target, VirtualService};
 use kfcheck_mocks::{
     AwsMock, Documents, Fault, FaultProxy, GoogleMock, Kind, KubernetesMock, Models, Outside,
     OutsideMock,
 };
 use kfcheck_mocks::{Proxy, Served, Server, Times};
-use kfcheck_probe::{Dial, Through};
+use kfcheck_probe::{ArpAnswer, AskArp, BindPassword, BindPasswords, Dial, Ldap, Through};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -212,6 +212,8 @@ struct Dialer {
     through: Through,
     closed: BTreeSet<SocketAddr>,
     silent: BTreeSet<SocketAddr>,
+    /// Where directories are dialled, and whether they let one wait; none: they are not there.
+    directories: BTreeMap<SocketAddr, (Option<SocketAddr>, bool)>,
     delay: Duration,
 }
 
@@ -219,6 +221,12 @@ struct Dialer {
 impl Dial for Dialer {
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
         tokio::time::sleep(self.delay).await;
+        match self.directories.get(&address) {
+            Some((Some(at), _)) => return TcpStream::connect(at).await,
+            Some((None, true)) => return std::future::pending().await,
+            Some((None, false)) => return Err(io::ErrorKind::ConnectionRefused.into()),
+            None => {}
+        }
         if self.silent.contains(&address) {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -226,6 +234,39 @@ impl Dial for Dialer {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         self.through.dial(address).await
+    }
+}
+
+/// Who answers for addresses, as recorded: nobody on this machine's own wire is asked.
+struct Wire(Served);
+
+#[async_trait]
+impl AskArp for Wire {
+    async fn ask(&self, address: &str) -> Result<ArpAnswer, kfcheck::Fault> {
+        let unknown = || kfcheck::Fault::Unreachable(format!("nobody has asked for {address}"));
+        if let Some(fault) = self.0.error(&format!("probes/arp#{address}")) {
+            return Err(serde_json::from_value(fault).unwrap_or_else(|_| unknown()));
+        }
+        let all = self.0.json("probes/arp").unwrap_or_default();
+        let known = all.as_array().into_iter().flatten().find(|one| one["address"] == address);
+        let known = known.ok_or_else(unknown)?;
+        kfcheck::wire::read(known.clone()).map_err(kfcheck::Fault::Bug)
+    }
+}
+
+/// A password for each connector of which was recorded how signing in went.
+struct Passwords(Served);
+
+#[async_trait]
+impl BindPasswords for Passwords {
+    async fn password(&self, _cx: &Cx, connector: &str) -> Result<BindPassword, FactError> {
+        let all = self.0.json("probes/ldap").unwrap_or_default();
+        let mut all = all.as_array().into_iter().flatten();
+        let bind = all.find(|one| one["connector"] == connector).map(|one| &one["binds"][0]);
+        let unknown = || kfcheck::Fault::Unreachable("nobody has signed in".to_owned());
+        let bind = bind.filter(|bind| !bind.is_null()).ok_or_else(unknown)?;
+        let source = bind["passwordSource"].as_str().unwrap_or_default();
+        Ok(BindPassword::new("not-a-secret", source))
     }
 }
 
@@ -255,7 +296,10 @@ impl Sky {
     pub async fn of(bundle: Bundle, set_up: impl FnOnce(KubernetesMock) -> KubernetesMock) -> Self {
         let served = Served::of(&completed(bundle));
         let kinds: Vec<_> = kinds().iter().map(installed).collect();
-        let kubernetes = set_up(KubernetesMock::new(served.clone()).installing(kinds));
+        let outside = OutsideMock::new(served.clone()).start().await.expect("a port");
+        let pods = outside.directories().iter().filter_map(|d| Some((d.pod.as_deref()?, d.at?)));
+        let kubernetes = KubernetesMock::new(served.clone()).installing(kinds).forwarding(pods);
+        let kubernetes = set_up(kubernetes);
         let kubernetes = kubernetes.start().await.expect("a port");
         let silent = FaultProxy::before(&kubernetes.url()).fault("", Times::Always, Fault::Hang);
         let silent = match silence(&served) {
@@ -267,7 +311,7 @@ impl Sky {
             silent,
             google: GoogleMock::new(served.clone(), documents()).start().await.expect("a port"),
             amazon: AwsMock::new(served.clone(), models()).start().await.expect("a port"),
-            outside: OutsideMock::new(served.clone()).start().await.expect("a port"),
+            outside,
             served,
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -316,13 +360,22 @@ impl Sky {
                 through: Through { tls, plain },
                 closed: self.answering_with(|error| !error.contains("time")),
                 silent: self.answering_with(|error| error.contains("time")),
+                directories: self.directories(),
                 delay,
             })
+            .arp(Wire(self.served.clone()))
             .trusting(authority.expect("a certificate").into_owned());
         match self.time() {
             Some(time) => outside.at(time),
             None => outside,
         }
+    }
+
+    /// Where each directory is dialled, and what stands in for it.
+    fn directories(&self) -> BTreeMap<SocketAddr, (Option<SocketAddr>, bool)> {
+        let all = self.outside.directories().iter();
+        all.flat_map(|one| one.dialled.iter().map(|from| (*from, (one.at, one.is_silent))))
+            .collect()
     }
 
     /// The addresses that take no connection, as recorded, for a reason.
@@ -430,8 +483,10 @@ impl Sky {
 
     /// A world that asks these servers, set up as the program does.
     pub fn world(&self) -> World {
-        if self.served.manifest()["provider"] == "aws" {
-            return self.aws_world(&self.amazon.url());
+        match self.served.manifest()["provider"].as_str() {
+            Some("aws") => return self.aws_world(&self.amazon.url()),
+            Some("onprem") => return self.onprem_world(),
+            _ => {}
         }
         let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
         self.world_of(self.access(&kubernetes), self.google_access(&self.google.url()))
@@ -477,6 +532,20 @@ impl Sky {
             .client(Ok(KubeClient::new(self.access(&kubernetes))))
             .client(Ok(Aws::new(aws)))
             .client(Ok(self.way_out(Duration::ZERO)))
+            .setting(Clock(self.time()))
+            .setting(Target::default());
+        (provider.prepare)(world)
+    }
+
+    /// A world without a cloud, set up as the program does.
+    pub fn onprem_world(&self) -> World {
+        let provider = provider("onprem");
+        let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
+        let world = World::live()
+            .path(&provider.path)
+            .client(Ok(KubeClient::new(self.access(&kubernetes))))
+            .client(Ok(self.way_out(Duration::ZERO)))
+            .client(Ok(Ldap::new(Passwords(self.served.clone()), PortForward)))
             .setting(Clock(self.time()))
             .setting(Target::default());
         (provider.prepare)(world)

@@ -38,6 +38,7 @@ use linux::ask;
 #[cfg(target_os = "linux")]
 mod linux {
     use std::{
+        cmp::Reverse,
         collections::BTreeSet,
         io,
         net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -124,37 +125,9 @@ mod linux {
                      from another machine of that network"
                 ));
             }
-            let prefix = |interface: &NetworkInterface| {
-                let networks = interface.ips.iter().filter(|n| n.contains(IpAddr::V4(address)));
-                networks.map(|network| network.prefix()).filter(|prefix| *prefix < 32).max()
-            };
-            let known: Vec<_> = interfaces.iter().map(|interface| interface.name.clone()).collect();
             let chosen = match named {
-                Some(name) => match interfaces.into_iter().find(|interface| interface.name == name)
-                {
-                    Some(interface) => interface,
-                    None => {
-                        let known = known.join(", ");
-                        return failed(format!(
-                            "there is no interface {name} here; there are {known}"
-                        ));
-                    }
-                },
-                None => {
-                    let able =
-                        |i: &NetworkInterface| i.is_up() && has_mac(i) && prefix(i).is_some();
-                    let able = interfaces.into_iter().filter(able);
-                    match able.max_by_key(|i| (prefix(i), std::cmp::Reverse(i.index))) {
-                        Some(interface) => interface,
-                        None => {
-                            return failed(format!(
-                                "{address} is on no network of this machine's, so it can't be asked \
-                                 for from here; ask from a machine of that network, or name the \
-                                 interface with --arp-interface"
-                            ));
-                        }
-                    }
-                }
+                Some(name) => by_name(name, interfaces)?,
+                None => by_network(address, interfaces)?,
             };
             let Some(mac) = chosen.mac.filter(|_| chosen.is_up() && has_mac(&chosen)) else {
                 let name = chosen.name;
@@ -174,9 +147,8 @@ mod linux {
         /// Who says that the address is its, within all of the window. Others' floods cost time, of
         /// which there is no more than that.
         fn listen(&self, address: Ipv4Addr) -> io::Result<BTreeSet<MacAddr>> {
-            let mut listener = match self.open(ChannelType::Layer3(ARP))? {
-                Channel::Ethernet(_, listener) => listener,
-                _ => return Err(io::Error::other("no such sort of socket")),
+            let Channel::Ethernet(_, mut listener) = self.open(ChannelType::Layer3(ARP))? else {
+                return Err(io::Error::other("no such sort of socket"));
             };
             let mut heard = BTreeSet::new();
             let mut failures = 0;
@@ -229,6 +201,34 @@ mod linux {
             };
             channel(&self.interface, config)
         }
+    }
+
+    fn by_name(name: &str, interfaces: Vec<NetworkInterface>) -> Result<NetworkInterface, Fault> {
+        let known: Vec<_> = interfaces.iter().map(|interface| interface.name.clone()).collect();
+        let found = interfaces.into_iter().find(|interface| interface.name == name);
+        found.ok_or_else(|| {
+            let known = known.join(", ");
+            Fault::Unreachable(format!("there is no interface {name} here; there are {known}"))
+        })
+    }
+
+    /// The interface with the smallest network that holds the address.
+    fn by_network(
+        address: Ipv4Addr,
+        interfaces: Vec<NetworkInterface>,
+    ) -> Result<NetworkInterface, Fault> {
+        let prefix = |interface: &NetworkInterface| {
+            let networks = interface.ips.iter().filter(|n| n.contains(IpAddr::V4(address)));
+            networks.map(ipnetwork::IpNetwork::prefix).filter(|prefix| *prefix < 32).max()
+        };
+        let able = |i: &NetworkInterface| i.is_up() && has_mac(i) && prefix(i).is_some();
+        let able = interfaces.into_iter().filter(able);
+        able.max_by_key(|i| (prefix(i), Reverse(i.index))).ok_or_else(|| {
+            Fault::Unreachable(format!(
+                "{address} is on no network of this machine's, so it can't be asked for from here; \
+                 ask from a machine of that network, or name the interface with --arp-interface"
+            ))
+        })
     }
 
     fn has_mac(interface: &NetworkInterface) -> bool {

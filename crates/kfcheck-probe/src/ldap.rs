@@ -202,7 +202,7 @@ pub struct LdapAnswer {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LdapConnect {
-    /// Whether it is there, protected as it was asked for.
+    /// Whether it is there, protected as it was asked for, with a directory at its end.
     pub ok: Option<bool>,
     /// Whether it is protected by TLS.
     #[serde(deserialize_with = "protected")]
@@ -210,7 +210,7 @@ pub struct LdapConnect {
     /// Whether the certificate convinces somebody who trusts the stated authorities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
-    /// Why not, layer first: `dns`, `connect`, `starttls`, `tls`.
+    /// Why not, layer first: `dns`, `connect`, `starttls`, `tls`, `ldap`.
     #[serde(deserialize_with = "clean")]
     pub error: Option<String>,
     /// How the server was reached, where it wasn't from this machine: `port-forward to pod …`.

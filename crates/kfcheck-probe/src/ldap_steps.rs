@@ -71,8 +71,14 @@ impl LdapProbe {
         match connection {
             Ok(mut connection) => {
                 answer.connect.ok = Some(true);
-                if self.bind(cx, &ldap, &mut connection, &mut answer).await {
-                    answer.searches = self.search(&mut connection).await;
+                match self.bind(cx, &ldap, &mut connection, &mut answer).await {
+                    Ok(true) => answer.searches = self.search(&mut connection).await,
+                    Ok(false) => {}
+                    Err(why) => {
+                        // What took the connection is no directory, or can't be reached through it.
+                        answer.connect.ok = Some(false);
+                        answer.connect.error = Some(format!("ldap: {why}"));
+                    }
                 }
                 // It is over for us, whether the server hears of that or not.
                 drop(tokio::time::timeout(GOODBYE, connection.unbind()).await);
@@ -155,14 +161,14 @@ impl LdapProbe {
         }
     }
 
-    /// Signs in; whether searches may follow.
+    /// Signs in; whether searches may follow. An error: there was no answer.
     async fn bind(
         &self,
         cx: &Cx,
         ldap: &Ldap,
         connection: &mut Connected,
         answer: &mut LdapAnswer,
-    ) -> bool {
+    ) -> Result<bool, String> {
         let dn = self.bind_dn.clone();
         let connect = &answer.connect;
         // The password is for the directory, and not for whoever answers in its place.
@@ -174,14 +180,14 @@ impl LdapProbe {
             let why =
                 "the server's certificate can't be judged from here, so the password was not sent";
             cx.missing("bind", Fault::Unreachable(why.to_owned()));
-            return false;
+            return Ok(false);
         }
         let password = match ldap.passwords.password(cx, &self.connector).await {
             _ if dn.is_empty() => BindPassword::default(),
             Ok(password) => password,
             Err(error) => {
                 cx.missing("bind", error.fault);
-                return false;
+                return Ok(false);
             }
         };
         let source = Some(password.source.clone()).filter(|source| !source.is_empty());
@@ -191,23 +197,19 @@ impl LdapProbe {
             let why = "the password is empty, so it was not sent: servers take that for nobody";
             (bind.ok, bind.error) = (Some(false), Some(why.to_owned()));
         } else {
-            match within(BIND, connection.bind(&bind.dn, &password.secret)).await {
-                Ok(outcome) => {
-                    bind.ok = Some(outcome.is_success());
-                    bind.error = (!outcome.is_success()).then(|| said(&outcome));
-                    bind.result_code = Some(outcome.code);
-                }
-                Err(why) => (bind.ok, bind.error) = (Some(false), Some(why)),
-            }
             let without = |text: String| match &*password.secret {
                 "" => text,
                 secret => text.replace(secret, kfcheck::redact::REDACTED),
             };
-            bind.error = bind.error.map(without);
+            let outcome = within(BIND, connection.bind(&bind.dn, &password.secret)).await;
+            let outcome = outcome.map_err(without)?;
+            bind.ok = Some(outcome.is_success());
+            bind.error = (!outcome.is_success()).then(|| without(said(&outcome)));
+            bind.result_code = Some(outcome.code);
         }
         let may_go_on = bind.ok == Some(true);
         answer.binds.push(bind);
-        may_go_on
+        Ok(may_go_on)
     }
 
     /// Makes both searches at once.
@@ -239,6 +241,10 @@ impl LdapProbe {
             running.iter_mut().filter(|search| search.is_open()).for_each(|s| s.give_up(&why));
         }
         let mut found: Vec<_> = running.into_iter().map(|search| search.found).collect();
+        // A server has them in any order.
+        for found in &mut found {
+            found.entries.sort_by(|a, b| a.dn.cmp(&b.dn));
+        }
         if let Some(search) = &self.group_search {
             keep_what_is_compared(&mut found, &search.matchers);
         }

@@ -260,7 +260,7 @@ fn tlv(tag: u8, parts: &[impl AsRef<[u8]>]) -> Vec<u8> {
         all.push(0x80 | u8::try_from(octets.len() - first).unwrap_or_default());
         all.extend_from_slice(&octets[first..]);
     }
-    all.extend(parts.iter().flat_map(|part| part.as_ref()));
+    all.extend(parts.iter().flat_map(AsRef::as_ref));
     all
 }
 

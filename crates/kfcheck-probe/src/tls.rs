@@ -168,6 +168,10 @@ fn verdict(error: &Error, name: &ServerName<'_>, tls: &Tls) -> String {
             "certificate signed by an unknown authority, or self-signed".to_owned()
         }
         CertificateError::UnknownIssuer => "certificate signed by an unknown authority".to_owned(),
+        // The names of issuer and authority are the same, their keys aren't.
+        CertificateError::BadSignature => {
+            "certificate signed by an authority of a trusted name, with another key".to_owned()
+        }
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "the certificate of an authority (isCA) is used as a server's".to_owned()
         }

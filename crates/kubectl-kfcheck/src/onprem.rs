@@ -2,8 +2,9 @@
 
 use futures::FutureExt;
 use kfcheck::World;
-use kfcheck_kube::{Access, BareServices, CloudView};
-use kfcheck_onprem::{OnPremises, Whereabouts};
+use kfcheck_kube::{Access, BareServices, CloudView, PortForward};
+use kfcheck_onprem::{DexPasswords, OnPremises, Whereabouts};
+use kfcheck_probe::{ArpWire, Ldap, Outside};
 use kfcheck_report::Scope;
 
 use crate::{Provider, provider::CloudArgs};
@@ -15,6 +16,9 @@ pub struct OnpremArgs {
     /// The address that users reach, where no Service has it: a proxy of one's own, or a node.
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<std::net::IpAddr>,
+    /// The interface to ask through who has an address; without it, the one whose network holds it.
+    #[arg(long, value_name = "NAME")]
+    pub arp_interface: Option<String>,
 }
 
 impl CloudArgs for OnpremArgs {
@@ -22,7 +26,13 @@ impl CloudArgs for OnpremArgs {
 
     fn connect(&self, world: World, _access: &Access) -> World {
         let address = self.address.map(|address| address.to_string());
-        world.setting(Whereabouts { address, hostname: None })
+        world
+            .setting(Whereabouts { address, hostname: None })
+            .client(Ok(Ldap::new(DexPasswords, PortForward)))
+    }
+
+    fn look(&self, outside: Outside) -> Outside {
+        outside.arp(ArpWire { interface: self.arp_interface.clone() })
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Cluster, Failure, Query};
 
 const PARAMETERS: [&str; 6] = ["command", "container", "stdin", "stdout", "stderr", "tty"];
 /// The newest first (Kubernetes, `k8s.io/apimachinery/pkg/util/remotecommand`).
-const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+pub(super) const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 const STDOUT: u8 = 1;
 const STATUS: u8 = 3;
 /// No message of a server's is longer.

@@ -5,7 +5,7 @@ use kfcheck::{Cx, FactError, Fault};
 use kube::{Api, api::AttachParams};
 use tokio::io::AsyncReadExt;
 
-use super::{Discovery, KubeClient, TRIES, causes_of, wait};
+use super::{Discovery, KubeClient, TRIES, may_pass, refused, wait};
 
 /// No more of an output is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -26,16 +26,6 @@ pub(crate) async fn run(
     }
     cx.get(Discovery).await?;
     let connection = client.connection().await?;
-    let failed = |error: kube::Error| match &error {
-        kube::Error::Api(status) if status.code == 403 => {
-            Fault::Denied { permission: "create pods/exec".to_owned() }
-        }
-        kube::Error::Api(status) if status.code == 404 => Fault::Absent(status.message.clone()),
-        kube::Error::Api(status) => {
-            Fault::Unreachable(format!("{what}: {} ({})", status.message, status.code))
-        }
-        other => Fault::Unreachable(format!("{what}: {}", causes_of(other))),
-    };
     let running = async {
         let pods: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
         let parameters = AttachParams::default().stdin(false).stderr(false);
@@ -44,7 +34,9 @@ pub(crate) async fn run(
             tries += 1;
             match pods.exec(pod, command.iter().copied(), &parameters).await {
                 Err(error) if tries < TRIES && may_pass(&error) => wait(tries, None).await,
-                started => break started.map_err(failed)?,
+                started => {
+                    break started.map_err(|error| refused(&error, &what, "create pods/exec"))?;
+                }
             }
         };
         let mut printed = String::new();
@@ -65,13 +57,4 @@ pub(crate) async fn run(
         }
     };
     Ok(cx.call(format!("kubernetes {what}"), running).await?)
-}
-
-/// Whether a command that did not start may do so later.
-fn may_pass(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => matches!(status.code, 429 | 502 | 503 | 504),
-        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
-        _ => false,
-    }
 }
