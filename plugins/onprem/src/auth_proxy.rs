@@ -230,7 +230,9 @@ async fn proxy_of(
         match cx.get(within::<ConfigMap>(namespace)).await {
             Ok(maps) => {
                 let map = maps.iter().find(|map| map.proxy_file.is_some());
-                map.iter().for_each(|map| proxy.read_file(map));
+                if let Some(map) = map {
+                    proxy.read_file(map);
+                }
             }
             Err(error) => drop(proxy.missing.get_or_insert(error)),
         }

@@ -15,6 +15,9 @@ const PASSWORDS: [&str; 2] = ["12341234", "password"];
 /// How many of them are looked at.
 const ENOUGH: usize = 8;
 
+/// The costs of bcrypt's that Dex takes (dexidp/dex, `server/passwords`).
+pub(crate) const TAKEN: std::ops::RangeInclusive<u32> = 10..=16;
+
 /// A user that documentation names.
 #[derive(Clone, Debug)]
 pub struct KnownUser {
@@ -22,6 +25,8 @@ pub struct KnownUser {
     pub email: String,
     /// What its password's hash stands in.
     pub at: Resource,
+    /// The variable that has it, and the entry of the Secret.
+    pub entry: Option<String>,
     /// Whether the password is the one that documentation gives.
     pub is_default: Result<bool, FactError>,
 }
@@ -51,6 +56,12 @@ impl Fact for KnownUsers {
                     },
                     (None, None) => continue,
                 };
+                // Dex takes these from nobody.
+                if let Ok(Some(PasswordHash { cost: Cost::Bcrypt(cost), .. })) = &hash
+                    && !TAKEN.contains(cost)
+                {
+                    continue;
+                }
                 let is_default = match hash {
                     Ok(Some(hash)) => is_default(hash).await,
                     Ok(None) => {
@@ -58,7 +69,8 @@ impl Fact for KnownUsers {
                     }
                     Err(error) => Err(error),
                 };
-                found.push(KnownUser { email: user.email.clone(), at, is_default });
+                let entry = user.hash_from_env.clone().filter(|_| at.kind == "Secret");
+                found.push(KnownUser { email: user.email.clone(), at, entry, is_default });
             }
         }
         Ok(found)

@@ -1,5 +1,6 @@
 //! The side of the request path that stands on one's own machines: MetalLB, Dex, LDAP.
 
+mod announcers;
 mod auth_proxy;
 mod checks;
 mod cloud;
@@ -14,6 +15,7 @@ mod metallb;
 mod objects;
 mod path;
 mod range;
+mod reached;
 mod scope;
 mod sign_in;
 #[cfg(test)]
@@ -25,6 +27,7 @@ mod testing;
 use kfcheck::{Check, FactMeta, Stretch};
 use kfcheck_kube::Objects;
 
+pub use announcers::{Announcer, Announcers, EXCLUDED, Fronts, MetalLbFronts, Nodes, Why};
 pub use auth_proxy::{AuthProxies, AuthProxy, Back, ProxyKind, Setting};
 pub use cloud::OnPremises;
 pub use dex::{Dex, Dexes, Told};
@@ -44,6 +47,16 @@ pub use scope::{Scope, Whereabouts};
 
 /// The checks of this crate, in report order.
 pub static CHECKS: &[&dyn Check] = &[
+    &checks::gateway_service::GatewayService,
+    &checks::metallb_pods::MetalLbPods,
+    &checks::metallb_pool::MetalLbPool,
+    &checks::metallb_advertisement::MetalLbAdvertisement,
+    &checks::metallb_allocation::MetalLbAllocation,
+    &checks::metallb_announce::MetalLbAnnounce,
+    &checks::metallb_arp::MetalLbArp,
+    &checks::metallb_excluded_nodes::MetalLbExcludedNodes,
+    &checks::kube_proxy_strict_arp::KubeProxyStrictArp,
+    &checks::endpoint::Endpoint,
     &checks::oidc_redirect::OidcRedirect,
     &checks::auth_proxy::AuthProxyFitsDex,
     &checks::dex_config::DexConfigured,
@@ -76,6 +89,7 @@ pub static FACTS: &[FactMeta] = &[
 /// The facts of this crate that are worked out from others, by name.
 pub static DERIVED: &[&str] = &[
     "onprem.advertisements",
+    "onprem.announcers",
     "onprem.authProxies",
     "onprem.dexes",
     "onprem.doorAnswers",
@@ -85,4 +99,5 @@ pub static DERIVED: &[&str] = &[
     "onprem.kubeProxy",
     "onprem.ldapConnectors",
     "onprem.metalLb",
+    "onprem.metalLbFronts",
 ];

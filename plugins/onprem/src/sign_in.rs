@@ -24,14 +24,18 @@ impl Stretch for SignIn {
             fronts.iter().flat_map(|all| all.iter()).map(|s| s.resource()).collect();
         // Whoever cannot sign in sees Kubeflow's address answer all the same.
         let sets_up = |path: &mut Path, lower: &Resource| {
-            hosts.iter().for_each(|host| path.set_up_by(host, lower));
+            for host in &hosts {
+                path.set_up_by(host, lower);
+            }
         };
         let mut proxies = Vec::new();
         match cx.get(AuthProxies).await {
             Ok(all) => {
                 for proxy in all.iter() {
                     for service in &proxy.services {
-                        fronts.iter().for_each(|front| path.needs(front, &**service));
+                        for front in &fronts {
+                            path.needs(front, &**service);
+                        }
                         draw_pods(path, service, &proxy.pods, &proxy.workload);
                         proxies.push(service.resource());
                     }
@@ -47,7 +51,9 @@ impl Stretch for SignIn {
         for dex in cx.get(Dexes).await?.iter() {
             let workload = dex.workload();
             for service in &dex.services {
-                proxies.iter().for_each(|proxy| path.needs(proxy, &**service));
+                for proxy in &proxies {
+                    path.needs(proxy, &**service);
+                }
                 draw_pods(path, service, &dex.pods, &workload);
             }
             sets_up(path, &workload);

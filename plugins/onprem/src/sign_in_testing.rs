@@ -97,7 +97,7 @@ impl Deployment {
     pub(crate) fn signing_in() -> Self {
         let mut deployment = Self::healthy();
         let (dex, proxy) = (json!({ "app": "dex" }), json!({ "app": "oauth2-proxy" }));
-        workload("auth", "dex", &dex).into_iter().for_each(|object| deployment.add(object));
+        deployment.objects.extend(workload("auth", "dex", &dex));
         let container = json!({ "name": "dex", "image": "ghcr.io/dexidp/dex:v2.45.0",
             "envFrom": [{ "secretRef": { "name": "dex-oidc-client" } },
                 { "secretRef": { "name": "dex-passwords" } }] });
@@ -121,9 +121,7 @@ impl Deployment {
             json!({ "OIDC_CLIENT_ID": "kubeflow-oidc-authservice", "OIDC_CLIENT_SECRET": "hunter3" }),
         ));
         deployment.add(secret("auth", "dex-passwords", json!({ "DEX_USER_PASSWORD": HASH })));
-        workload("oauth2-proxy", "oauth2-proxy", &proxy)
-            .into_iter()
-            .for_each(|o| deployment.add(o));
+        deployment.objects.extend(workload("oauth2-proxy", "oauth2-proxy", &proxy));
         let from = |key: &str| json!({ "secretKeyRef": { "name": "oauth2-proxy", "key": key } });
         let container = json!({ "name": "oauth2-proxy", "image": "quay.io/oauth2-proxy/oauth2-proxy:v7",
             "args": ["--http-address=0.0.0.0:4180", "--config=/etc/oauth2_proxy/oauth2_proxy.cfg"],

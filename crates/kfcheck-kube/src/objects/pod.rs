@@ -34,6 +34,9 @@ pub struct PodSpec {
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
+    /// Whether its ports are the node's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_network: Option<bool>,
     /// The Secrets that are files in it, and the ConfigMaps of those that sign users in.
     #[serde(deserialize_with = "of_secrets", skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
@@ -313,6 +316,9 @@ pub struct ContainerPort {
     pub name: Option<String>,
     /// Its number.
     pub container_port: u16,
+    /// The port of the node that leads to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
 }
 
 /// How the kubelet asks.

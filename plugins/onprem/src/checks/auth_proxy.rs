@@ -289,7 +289,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_proxy_that_is_told_what_dex_is_told_passes() {
-        expect![[""]].assert_eq(&report(&Deployment::signing_in()).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-auth-proxy
+                     The auth proxy and Dex are told the same
+        "#]]
+        .assert_eq(&report(&Deployment::signing_in()).await);
     }
 
     #[tokio::test]
@@ -299,7 +306,24 @@ mod tests {
         let log = "[oauthproxy.go] Error: oidc: id token issued by a different provider\n";
         let name = "oauth2-proxy/oauth2-proxy-7d9f-x1/oauth2-proxy".to_owned();
         deployment.logs.push((name, log.to_owned()));
-        expect![[""]].assert_eq(&report(&deployment).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-auth-proxy
+              ConfigMap oauth2-proxy/oauth2-proxy names another issuer than Dex has
+                told      oidc_issuer_url: http://dex.auth.svc.cluster.local:5556/dex
+                Dex is    https://kf.example.com/dex
+                log       [oauthproxy.go] Error: oidc: id token issued by a different
+                          provider
+                fix       names Dex's issuer, and starts the proxy again
+                          kubectl edit configmap \
+                            -n oauth2-proxy oauth2-proxy && kubectl rollout restart deployment/oauth2-proxy \
+                            -n oauth2-proxy
+              kubectl kfcheck explain onprem-auth-proxy
+
+            FAIL     onprem-auth-proxy
+                     The auth proxy and Dex are told the same
+        "#]].assert_eq(&report(&deployment).await);
     }
 
     #[tokio::test]
@@ -317,7 +341,21 @@ mod tests {
         let mut deployment = Deployment::signing_in();
         let secret = deployment.in_namespace("Secret", "oauth2-proxy", "oauth2-proxy");
         secret["stringData"]["client-id"] = "kubeflow".into();
-        expect![[""]].assert_eq(&report(&deployment).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-auth-proxy
+              Secret oauth2-proxy/oauth2-proxy names a client that Dex doesn't have
+                told      OAUTH2_PROXY_CLIENT_ID: kubeflow
+                Dex has   kubeflow-oidc-authservice
+                fix       shows what the proxy is told
+                          kubectl get secret -n oauth2-proxy oauth2-proxy -o yaml
+              kubectl kfcheck explain onprem-auth-proxy
+
+            FAIL     onprem-auth-proxy
+                     The auth proxy and Dex are told the same
+        "#]]
+        .assert_eq(&report(&deployment).await);
     }
 
     #[tokio::test]
@@ -325,7 +363,22 @@ mod tests {
         let mut deployment = Deployment::signing_in();
         let secret = deployment.in_namespace("Secret", "oauth2-proxy", "oauth2-proxy");
         secret["stringData"]["client-secret"] = "hunter9".into();
-        expect![[""]].assert_eq(&report(&deployment).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-auth-proxy
+              Secret oauth2-proxy/oauth2-proxy has another client secret than Dex
+                client    Kubeflow
+                Dex has   the one in Secret auth/dex-oidc-client
+                fix       shows both, of which one has to be put into the other's place
+                          kubectl get secret -n oauth2-proxy oauth2-proxy \
+                            -o yaml && kubectl get secret -n auth dex-oidc-client -o yaml
+              kubectl kfcheck explain onprem-auth-proxy
+
+            FAIL     onprem-auth-proxy
+                     The auth proxy and Dex are told the same
+        "#]]
+        .assert_eq(&report(&deployment).await);
         let secret = deployment.in_namespace("Secret", "oauth2-proxy", "oauth2-proxy");
         secret["stringData"]["client-secret"] = "redacted".into();
         assert!(report(&deployment).await.contains("pass     "));
@@ -335,7 +388,24 @@ mod tests {
     async fn an_address_to_come_back_to_is_compared_letter_by_letter() {
         let mut deployment = Deployment::signing_in();
         deployment.told("/oauth2/callback", "/login/oidc");
-        expect![[""]].assert_eq(&report(&deployment).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-auth-proxy
+              ConfigMap oauth2-proxy/oauth2-proxy has users come back to an address that Dex
+                doesn't have on its list
+                told      redirect_url: /oauth2/callback
+                Dex has   /login/oidc
+                fix       lets you add /oauth2/callback to redirectURIs of Kubeflow, and
+                          starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-auth-proxy
+
+            FAIL     onprem-auth-proxy
+                     The auth proxy and Dex are told the same
+        "#]]
+        .assert_eq(&report(&deployment).await);
         let mut deployment = Deployment::signing_in();
         deployment.told("/oauth2/callback", "https://kf.example.com/oauth2/callback");
         assert!(report(&deployment).await.contains("FAIL"));
@@ -360,7 +430,24 @@ mod tests {
                 "image": "gcr.io/arrikto/kubeflow/oidc-authservice:28c59ef", "envFrom": [
                     { "configMapRef": { "name": "oidc-authservice-parameters" } },
                     { "secretRef": { "name": "oidc-authservice-client" } }] }] } }));
-        expect![[""]].assert_eq(&report(&deployment).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-auth-proxy
+              ConfigMap istio-system/oidc-authservice-parameters names another issuer than
+                Dex has
+                told      OIDC_PROVIDER: https://kf.example.com/dex
+                Dex is    http://dex.auth.svc.cluster.local:5556/dex
+                fix       names Dex's issuer, and starts the proxy again
+                          kubectl patch configmap \
+                            -n istio-system oidc-authservice-parameters --type merge \
+                            -p '{"data":{"OIDC_PROVIDER":"http://dex.auth.svc.cluster.local:5556/dex"}}' && kubectl rollout restart statefulset/authservice \
+                            -n istio-system
+              kubectl kfcheck explain onprem-auth-proxy
+
+            FAIL     onprem-auth-proxy
+                     The auth proxy and Dex are told the same
+        "#]].assert_eq(&report(&deployment).await);
     }
 
     #[tokio::test]

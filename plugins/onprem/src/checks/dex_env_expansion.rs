@@ -147,7 +147,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_without_a_dollar_passes() {
-        expect![[""]].assert_eq(&with("hunter2").await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-dex-env-expansion
+                     No `$` in Dex's configuration is taken for a variable that isn't there
+        "#]]
+        .assert_eq(&with("hunter2").await);
     }
 
     #[tokio::test]
@@ -163,7 +170,26 @@ mod tests {
             &[&DexExpansion, &crate::checks::ldap_bind::LdapBinds];
         let says = deployment.reports(both).await;
         assert!(!says.contains("word1"), "{says}");
-        expect![[""]].assert_eq(&says);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 1 symptom; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-dex-env-expansion
+              ConfigMap auth/dex has a $ that Dex takes for a variable that isn't there
+                in        connectors[0].config.bindPW
+                so        what follows the $ is left out
+                bind      the server accepts the password as it is written
+                fix       has Dex take every value as it is written
+                          kubectl set env deployment/dex -n auth DEX_EXPAND_ENV=false
+                explains  ConfigMap auth/dex has Dex bind as cn=dex,dc=example,dc=com, which
+                          ldap.example.com:636 refuses
+              kubectl kfcheck explain onprem-dex-env-expansion
+
+            FAIL     onprem-dex-env-expansion
+                     No `$` in Dex's configuration is taken for a variable that isn't there
+            FAIL     onprem-ldap-bind
+                     Dex's directory accepts the account that Dex searches with
+        "#]]
+        .assert_eq(&says);
     }
 
     #[tokio::test]

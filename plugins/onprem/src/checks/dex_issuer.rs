@@ -160,13 +160,34 @@ mod tests {
 
     #[tokio::test]
     async fn who_publishes_what_it_is_told_passes() {
-        expect![[""]].assert_eq(&Deployment::signing_in().report(&DexIssuer).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-dex-issuer
+                     Dex publishes itself as who it is
+        "#]]
+        .assert_eq(&Deployment::signing_in().report(&DexIssuer).await);
     }
 
     #[tokio::test]
     async fn another_issuer_than_the_configurations_is_said() {
         let other = json!({ "bodySnippet": "{\"issuer\": \"https://kf.example.com/dex\", \"auth" });
-        expect![[""]].assert_eq(&answered(other).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-dex-issuer
+              Deployment auth/dex publishes another issuer than its configuration has
+                publishes https://kf.example.com/dex
+                is told   http://dex.auth.svc.cluster.local:5556/dex
+                fix       starts it again, with what is there
+                          kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-dex-issuer
+
+            FAIL     onprem-dex-issuer
+                     Dex publishes itself as who it is
+        "#]]
+        .assert_eq(&answered(other).await);
     }
 
     #[tokio::test]
@@ -196,6 +217,22 @@ mod tests {
         let says = deployment.report(&DexIssuer).await;
         assert!(says.contains("WARNING  onprem-dex-issuer"), "{says}");
         deployment.proxy_told("http://dex.auth.svc.cluster.local:5556/dex", issuer);
-        expect![[""]].assert_eq(&deployment.report(&DexIssuer).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-dex-issuer
+              ConfigMap auth/dex names an issuer whose certificate the auth proxy doesn't
+                trust
+                address   https://dex.example.com/dex/.well-known/openid-configuration
+                because   UnknownIssuer
+                fix       shows the certificate
+                          curl \
+                            -sv 'https://dex.example.com/dex/.well-known/openid-configuration'
+              kubectl kfcheck explain onprem-dex-issuer
+
+            FAIL     onprem-dex-issuer
+                     Dex publishes itself as who it is
+        "#]]
+        .assert_eq(&deployment.report(&DexIssuer).await);
     }
 }

@@ -1,7 +1,9 @@
-use kfcheck::{Check, Cx, FactError, Findings, Named, Resource, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 use kfcheck_kube::{Cost, DexConfig, DexPassword};
 
-use crate::{Dex, Dexes, KnownUsers, Told, environment::kubectl_name};
+use crate::{
+    Dex, Dexes, KnownUser, KnownUsers, Told, environment::kubectl_name, known_users::TAKEN,
+};
 
 check! {
     /// ## What it checks
@@ -20,9 +22,6 @@ check! {
     id: "onprem-dex-password",
     title: "Dex's own users have passwords of their own",
 }
-
-/// Which costs Dex takes (dexidp/dex, `server/passwords`).
-const TAKEN: std::ops::RangeInclusive<u32> = 10..=16;
 
 #[async_trait]
 impl Check for DexPasswordIsOwn {
@@ -59,16 +58,24 @@ impl Check for DexPasswordIsOwn {
             finding.manner().evidence("user", &user.email);
             finding.fix(
                 Risk::Restarts,
-                "replaces the hash by one that `htpasswd -nbBC 12 '' PASSWORD` prints, and starts Dex again",
-                replace(&user.at, &restart),
+                "gives it a password of your own, and starts Dex again",
+                replace(user, &restart),
             );
         }
         Ok(())
     }
 }
 
-fn replace(at: &Resource, restart: &str) -> String {
-    format!("kubectl edit {} && {restart}", kubectl_name(at))
+fn replace(user: &KnownUser, restart: &str) -> String {
+    let object = kubectl_name(&user.at);
+    let hash = "$(htpasswd -nbBC 12 '' 'NEW PASSWORD' | tr -d ':\\n')";
+    match &user.entry {
+        Some(entry) => format!(
+            "kubectl patch {object} -p \"{{\\\"stringData\\\":{{\\\"{entry}\\\":\\\"{hash}\\\"}}}}\" && \
+             {restart}"
+        ),
+        None => format!("echo \"{hash}\" && kubectl edit {object} && {restart}"),
+    }
 }
 
 fn judge_hashes(dex: &Dex, told: &Told, config: &DexConfig, out: &mut Findings) {
@@ -147,14 +154,40 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_of_ones_own_passes() {
-        expect![[""]].assert_eq(&Deployment::signing_in().report(&DexPasswordIsOwn).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-dex-password
+                     Dex's own users have passwords of their own
+        "#]]
+        .assert_eq(&Deployment::signing_in().report(&DexPasswordIsOwn).await);
     }
 
     #[tokio::test]
     async fn the_password_that_documentation_gives_is_recognized_wherever_its_hash_stands() {
         let says = with_hash(KNOWN).await;
         assert!(!says.contains("$2"), "{says}");
-        expect![[""]].assert_eq(&says);
+        expect![[r#"
+            10.64.140.43: nothing broken on the way; something beside it is. 1 root cause, 0
+            symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  onprem-dex-password
+              Secret auth/dex-passwords lets everybody in by a password that documentation
+                gives
+                user      user@example.com
+                fix       gives it a password of your own, and starts Dex again
+                          kubectl patch secret -n auth dex-passwords \
+                            -p "{\"stringData\":{\"DEX_USER_PASSWORD\":\"$(htpasswd \
+                            -nbBC 12 '' 'NEW PASSWORD' | tr \
+                            -d ':\n')\"}}" && kubectl rollout restart deployment/dex \
+                            -n auth
+              kubectl kfcheck explain onprem-dex-password
+
+            FAIL     onprem-dex-password
+                     Dex's own users have passwords of their own
+        "#]]
+        .assert_eq(&says);
         let mut deployment = Deployment::signing_in();
         deployment.told("hashFromEnv: DEX_USER_PASSWORD", &format!("hash: {KNOWN}"));
         let says = deployment.report(&DexPasswordIsOwn).await;
@@ -164,7 +197,23 @@ mod tests {
     #[tokio::test]
     async fn a_hash_that_takes_hours_is_not_tried() {
         let slow = KNOWN.replacen("$10$", "$31$", 1);
-        expect![[""]].assert_eq(&with_hash(&slow).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 0 checks passed,
+            0 not seen.
+
+            WARNING  onprem-dex-password
+              ConfigMap auth/dex has passwords that Dex refuses: their hashes cost less than
+                10 or more than 16
+                users     user@example.com
+                cost      31
+                fix       lets you replace them, and starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+
+            warn     onprem-dex-password
+                     Dex's own users have passwords of their own
+        "#]]
+        .assert_eq(&with_hash(&slow).await);
     }
 
     #[tokio::test]

@@ -34,13 +34,13 @@ impl Check for DexIsUpToDate {
         for dex in dexes.iter().filter(|dex| !dex.pods.is_empty()) {
             let workload = dex.workload();
             let Some((told, config)) = out.known(&workload, dex.config()) else { continue };
-            judge(dex, told, config, logged(cx, dex).await, out);
+            judge(dex, told, config, &logged(cx, dex).await, out);
         }
         Ok(())
     }
 }
 
-fn judge(dex: &Dex, told: &Told, config: &DexConfig, logged: Vec<Logged>, out: &mut Findings) {
+fn judge(dex: &Dex, told: &Told, config: &DexConfig, logged: &[Logged], out: &mut Findings) {
     let workload = dex.workload();
     let searches = logged.iter().map(|search| (search, is_asked_for(search, config)));
     let searches: Vec<_> = searches.collect();
@@ -238,18 +238,54 @@ mod tests {
 
     #[tokio::test]
     async fn a_dex_that_was_started_afterwards_passes() {
-        expect![[""]].assert_eq(&changed("2026-11-19T08:00:00Z", "").await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-dex-stale-config
+                     Dex runs with the configuration that is there
+        "#]]
+        .assert_eq(&changed("2026-11-19T08:00:00Z", "").await);
     }
 
     #[tokio::test]
     async fn a_dex_that_was_started_before_runs_with_what_was_there_then() {
-        expect![[""]].assert_eq(&changed("2026-11-20T10:00:00Z", "").await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-dex-stale-config
+              Deployment auth/dex runs with an older configuration than ConfigMap auth/dex
+                runs since
+                          2026-11-20T08:00:00Z
+                changed   2026-11-20T10:00:00Z
+                fix       starts it again, with what is there
+                          kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-dex-stale-config
+
+            FAIL     onprem-dex-stale-config
+                     Dex runs with the configuration that is there
+        "#]]
+        .assert_eq(&changed("2026-11-20T10:00:00Z", "").await);
     }
 
     #[tokio::test]
     async fn searches_of_another_configuration_give_it_away_in_any_versions_log() {
         let old = "time=\"x\" level=info msg=\"performing ldap search ou=people,dc=example,dc=com sub (&(objectClass=person)(uid=jane))\"\n";
-        expect![[""]].assert_eq(&changed("2026-11-19T08:00:00Z", old).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-dex-stale-config
+              Deployment auth/dex runs with an older configuration than ConfigMap auth/dex
+                searches  (&(objectClass=person)(uid=jane))
+                is told   (&(objectClass=inetOrgPerson)(uid=…))
+                fix       starts it again, with what is there
+                          kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-dex-stale-config
+
+            FAIL     onprem-dex-stale-config
+                     Dex runs with the configuration that is there
+        "#]]
+        .assert_eq(&changed("2026-11-19T08:00:00Z", old).await);
         let new = "level=INFO msg=\"performing ldap search\" base_dn=\"ou=people,dc=example,dc=com\" scope=sub filter=\"(&(objectClass=person)(uid=jane))\"\n";
         assert!(changed("2026-11-19T08:00:00Z", new).await.contains("FAIL"));
         let none = "level=error msg=\"ldap: no results returned for filter: \\\"(&(objectClass=user)(name=jane))\\\"\"\n";

@@ -113,13 +113,37 @@ mod tests {
 
     #[tokio::test]
     async fn an_account_that_is_accepted_passes() {
-        expect![[""]].assert_eq(&Deployment::signing_in().report(&LdapBinds).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-ldap-bind
+                     Dex's directory accepts the account that Dex searches with
+        "#]]
+        .assert_eq(&Deployment::signing_in().report(&LdapBinds).await);
     }
 
     #[tokio::test]
     async fn one_that_is_refused_is_said_with_the_servers_word_for_it() {
         let refused = json!({ "dn": "cn=dex,dc=example,dc=com", "ok": false, "resultCode": 49 });
-        expect![[""]].assert_eq(&with(refused).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-ldap-bind
+              ConfigMap auth/dex has Dex bind as cn=dex,dc=example,dc=com, which
+                ldap.example.com:636 refuses
+                connector ldap
+                result    invalidCredentials (49)
+                that is   the password or the name is wrong
+                fix       lets you put bindDN and bindPW right, and starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-ldap-bind
+
+            FAIL     onprem-ldap-bind
+                     Dex's directory accepts the account that Dex searches with
+        "#]]
+        .assert_eq(&with(refused).await);
         let says = with(json!({ "dn": "dex", "ok": false, "resultCode": 34 })).await;
         assert!(says.contains("invalidDNSyntax (34)"), "{says}");
     }

@@ -123,20 +123,46 @@ mod tests {
 
     async fn with(connect: serde_json::Value, changes: &[(&str, &str)]) -> String {
         let mut deployment = Deployment::signing_in();
-        changes.iter().for_each(|(from, to)| deployment.told(from, to));
+        for (from, to) in changes {
+            deployment.told(from, to);
+        }
         deployment.file("probes/ldap")[0]["connect"] = connect;
         deployment.report(&LdapConnects).await
     }
 
     #[tokio::test]
     async fn a_server_that_takes_connections_and_is_trusted_passes() {
-        expect![[""]].assert_eq(&Deployment::signing_in().report(&LdapConnects).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-ldap-connect
+                     Dex's directory takes connections, and nobody reads along
+        "#]]
+        .assert_eq(&Deployment::signing_in().report(&LdapConnects).await);
     }
 
     #[tokio::test]
     async fn why_it_does_not_is_said_by_layer() {
         let error = "tls: InvalidCertificate(UnknownIssuer)";
-        expect![[""]].assert_eq(&with(json!({ "ok": false, "error": error }), &[]).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-ldap-connect
+              ConfigMap auth/dex has Dex ask ldap.example.com:636, whose certificate Dex
+                does not trust
+                connector ldap
+                because   tls: InvalidCertificate(UnknownIssuer)
+                speaks    TLS from the first byte
+                fix       lets you put it right, and starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-ldap-connect
+
+            FAIL     onprem-ldap-connect
+                     Dex's directory takes connections, and nobody reads along
+        "#]]
+        .assert_eq(&with(json!({ "ok": false, "error": error }), &[]).await);
         for (error, says) in [
             ("dns: NXDOMAIN", "whose name does not resolve"),
             ("connect: 10.0.0.7:636: Connection refused", "which refuses connections"),
@@ -152,7 +178,20 @@ mod tests {
     #[tokio::test]
     async fn plain_text_and_any_certificate_are_warnings() {
         let plain = [("636\n", "389\n    insecureNoSSL: true\n")];
-        expect![[""]].assert_eq(&with(json!({ "ok": true, "tls": false }), &plain).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 0 checks passed,
+            0 not seen.
+
+            WARNING  onprem-ldap-connect
+              ConfigMap auth/dex sends passwords in plain text by connector ldap
+                server    ldap.example.com:389
+                insecureNoSSL
+                          true
+
+            warn     onprem-ldap-connect
+                     Dex's directory takes connections, and nobody reads along
+        "#]]
+        .assert_eq(&with(json!({ "ok": true, "tls": false }), &plain).await);
         let any = [("636\n", "636\n    insecureSkipVerify: true\n")];
         let says = with(json!({ "ok": true, "tls": true, "verified": false }), &any).await;
         assert!(says.contains("takes whatever certificate it is shown"), "{says}");

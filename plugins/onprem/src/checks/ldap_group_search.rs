@@ -151,20 +151,61 @@ mod tests {
 
     #[tokio::test]
     async fn groups_with_members_and_names_pass() {
-        expect![[""]].assert_eq(&Deployment::signing_in().report(&LdapFindsGroups).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-ldap-group-search
+                     Dex finds the groups of users in its directory
+        "#]]
+        .assert_eq(&Deployment::signing_in().report(&LdapFindsGroups).await);
     }
 
     #[tokio::test]
     async fn a_base_that_is_not_there_keeps_everybody_out() {
         let gone = json!({ "baseExists": false, "resultCode": 32, "entries": [] });
-        expect![[""]].assert_eq(&with(gone).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-ldap-group-search
+              ConfigMap auth/dex has Dex look for groups below ou=groups,dc=example,dc=com,
+                which does not exist
+                connector ldap
+                fix       lets you put the search right, and starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-ldap-group-search
+
+            FAIL     onprem-ldap-group-search
+                     Dex finds the groups of users in its directory
+        "#]]
+        .assert_eq(&with(gone).await);
     }
 
     #[tokio::test]
     async fn members_that_are_named_otherwise_are_not_found() {
         let posix = json!({ "entries": [{ "dn": "cn=ml", "attributes": {
             "cn": ["ml"], "memberUid": ["jane"] } }] });
-        expect![[""]].assert_eq(&with(posix).await);
+        expect![[r#"
+            10.64.140.43: nothing broken on the way; something beside it is. 1 root cause, 0
+            symptoms; 0 checks passed, 0 not seen.
+
+            BROKEN  onprem-ldap-group-search
+              ConfigMap auth/dex has Dex look for members in groups that none of the users
+                found is in
+                connector ldap
+                looks for userAttr DN in groupAttr member
+                groups have
+                          cn, memberUid
+                fix       lets you put the search right, and starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-ldap-group-search
+
+            FAIL     onprem-ldap-group-search
+                     Dex finds the groups of users in its directory
+        "#]]
+        .assert_eq(&with(posix).await);
     }
 
     #[tokio::test]

@@ -166,19 +166,59 @@ mod tests {
 
     #[tokio::test]
     async fn users_with_all_that_dex_reads_pass() {
-        expect![[""]].assert_eq(&Deployment::signing_in().report(&LdapFindsUsers).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-ldap-user-search
+                     Dex finds the users in its directory, with what it needs of them
+        "#]]
+        .assert_eq(&Deployment::signing_in().report(&LdapFindsUsers).await);
     }
 
     #[tokio::test]
     async fn a_base_that_is_not_there_is_said_with_what_is() {
         let gone = json!({ "baseExists": false, "resultCode": 32, "entries": [],
             "matchedDN": "dc=example,dc=com" });
-        expect![[""]].assert_eq(&with(gone).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-ldap-user-search
+              ConfigMap auth/dex has Dex look for users below ou=people,dc=example,dc=com,
+                which does not exist
+                connector ldap
+                filter    (objectClass=inetOrgPerson)
+                there is  dc=example,dc=com
+                fix       lets you put the search right, and starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-ldap-user-search
+
+            FAIL     onprem-ldap-user-search
+                     Dex finds the users in its directory, with what it needs of them
+        "#]]
+        .assert_eq(&with(gone).await);
     }
 
     #[tokio::test]
     async fn a_filter_that_fits_nobody_is_said() {
-        expect![[""]].assert_eq(&with(json!({ "entries": [] })).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-ldap-user-search
+              ConfigMap auth/dex has Dex look for users below ou=people,dc=example,dc=com,
+                where the filter fits nobody
+                connector ldap
+                filter    (objectClass=inetOrgPerson)
+                fix       lets you put the search right, and starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-ldap-user-search
+
+            FAIL     onprem-ldap-user-search
+                     Dex finds the users in its directory, with what it needs of them
+        "#]]
+        .assert_eq(&with(json!({ "entries": [] })).await);
     }
 
     #[tokio::test]
@@ -186,7 +226,23 @@ mod tests {
         let entry = |attributes| json!({ "dn": "uid=jane", "attributes": attributes });
         let without = json!({ "uid": ["jane"], "cn": ["Jane"] });
         let says = with(json!({ "entries": [entry(without.clone())] })).await;
-        expect![[""]].assert_eq(&says);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-ldap-user-search
+              ConfigMap auth/dex has Dex read attributes that no user has
+                connector ldap
+                lacking   emailAttr mail: 1 of 1 users are without it
+                there are cn, uid
+                fix       lets you name attributes that they have, and starts Dex again
+                          kubectl edit configmap \
+                            -n auth dex && kubectl rollout restart deployment/dex -n auth
+              kubectl kfcheck explain onprem-ldap-user-search
+
+            FAIL     onprem-ldap-user-search
+                     Dex finds the users in its directory, with what it needs of them
+        "#]]
+        .assert_eq(&says);
         let whole = json!({ "uid": ["joe"], "cn": ["Joe"], "mail": ["joe@example.com"] });
         let says = with(json!({ "entries": [entry(without), entry(whole)] })).await;
         assert!(says.contains("WARNING  onprem-ldap-user-search"), "{says}");

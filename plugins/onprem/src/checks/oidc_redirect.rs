@@ -290,7 +290,14 @@ mod tests {
 
     #[tokio::test]
     async fn every_healthy_first_answer_passes() {
-        expect![[""]].assert_eq(&Deployment::signing_in().report(&OidcRedirect).await);
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 1 check passed, 0
+            not seen.
+
+            pass     onprem-oidc-redirect
+                     Who is not signed in is sent to sign in
+        "#]]
+        .assert_eq(&Deployment::signing_in().report(&OidcRedirect).await);
         for healthy in [
             leads("/oauth2/start?rd=%2F"),
             json!({ "status": 403, "bodySnippet": "<!DOCTYPE html>Sign in with Dex" }),
@@ -305,14 +312,39 @@ mod tests {
     #[tokio::test]
     async fn who_is_refused_before_signing_in_is_told_from_who_is_asked_to() {
         let refused = json!({ "status": 403, "bodySnippet": "RBAC: access denied" });
-        expect![[""]].assert_eq(&answered(refused).await);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-oidc-redirect
+              host 10.64.140.43 answers 403 instead of leading to a sign-in
+                says      RBAC: access denied
+                fix       shows who is let in at the gateway
+                          kubectl get authorizationpolicies -n istio-system -o yaml
+              kubectl kfcheck explain onprem-oidc-redirect
+
+            FAIL     onprem-oidc-redirect
+                     Who is not signed in is sent to sign in
+        "#]]
+        .assert_eq(&answered(refused).await);
     }
 
     #[tokio::test]
     async fn a_client_or_an_address_that_dex_does_not_know_is_said() {
         let says =
             answered(leads("/dex/auth?client_id=kubeflow&redirect_uri=%2Foauth2%2Fcallback")).await;
-        expect![[""]].assert_eq(&says);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-oidc-redirect
+              host 10.64.140.43 sends people to Dex as a client that it doesn't have
+                client    kubeflow
+                Dex has   kubeflow-oidc-authservice
+              kubectl kfcheck explain onprem-oidc-redirect
+
+            FAIL     onprem-oidc-redirect
+                     Who is not signed in is sent to sign in
+        "#]]
+        .assert_eq(&says);
         let back = "/dex/auth?client_id=kubeflow-oidc-authservice&redirect_uri=%2Flogin%2Foidc";
         let says = answered(leads(back)).await;
         assert!(

@@ -32,7 +32,7 @@ pub enum Cost {
 }
 
 /// The highest cost at which a password is tried: each step more takes twice as long.
-const TRIED: u32 = 13;
+const TRIED: u32 = 14;
 
 impl PasswordHash {
     /// A hash, also one in base64 as Dex takes it, or what was written down of one.
