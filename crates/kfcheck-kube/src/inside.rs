@@ -3,9 +3,14 @@
 use kfcheck::{Cx, FactError, Fault, async_trait};
 use kfcheck_probe::{ReachServices, Way};
 
-use crate::{Service, ServiceEndpoints, client::forward, one};
+use crate::{
+    Container, KubeClient, Pod, Service, ServiceEndpoints,
+    client::{forward, talk, try_out},
+    one, within,
+};
 
-/// The way to Services through the API server: a port-forward to a pod behind them.
+/// The ways through the API server: to a Service a port-forward to a pod behind it, to any other host
+/// the `nc` of Dex's container, where `--exec` allows that.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PortForward;
 
@@ -55,19 +60,26 @@ impl ReachServices for PortForward {
         host: &str,
         port: u16,
     ) -> Result<Option<Way>, FactError> {
-        let Some(named) = NamedService::of(host, namespace) else { return Ok(None) };
+        let Some(named) = NamedService::of(host, namespace) else {
+            return Ok(from_dex(cx, namespace, host, port).await);
+        };
+        let asking = namespace;
         let NamedService { namespace, name, is_certain } = named;
         let services = match cx.get(one::<Service>(&namespace, &name)).await {
             // What looks like a host in no namespace of ours is one.
             Err(error) if !is_certain && matches!(error.fault, Fault::Denied { .. }) => {
-                return if host.contains('.') { Ok(None) } else { Err(error) };
+                let way = from_dex(cx, asking, host, port).await;
+                return if way.is_some() || host.contains('.') { Ok(way) } else { Err(error) };
             }
             asked => asked?,
         };
-        let closed = |why: String| Ok(Some(Way::Closed(why)));
+        let closed = |why: String| Ok(Some(Way::Closed { why, through: None }));
         let Some(service) = services.first() else {
             let why = format!("dns: there is no Service {namespace}/{name}");
-            return if is_certain { closed(why) } else { Ok(None) };
+            if is_certain {
+                return closed(why);
+            }
+            return Ok(from_dex(cx, asking, host, port).await);
         };
         let elsewhere = || {
             let says = "leads out of the cluster, where it can't be followed from here";
@@ -91,7 +103,7 @@ impl ReachServices for PortForward {
             Some((pod, port)) => {
                 let stream = Box::new(forward(cx, &namespace, pod, port).await?);
                 let through = Some(format!("port-forward to pod {namespace}/{pod}"));
-                Ok(Some(Way::Open { stream, through }))
+                Ok(Some(Way::Open { stream, through, is_sure: true }))
             }
             None if ready.is_empty() => {
                 closed(format!("connect: Service {namespace}/{name} has no ready endpoint"))
@@ -99,6 +111,43 @@ impl ReachServices for PortForward {
             None => Err(elsewhere().into()),
         }
     }
+}
+
+/// The way from a pod of Dex's, through busybox's `nc`, which its image has. None: there is none.
+async fn from_dex(cx: &Cx, namespace: &str, host: &str, port: u16) -> Option<Way> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
+    if host.is_empty() || host.starts_with('-') || !host.chars().all(is_plain) {
+        return None;
+    }
+    if !cx.client::<KubeClient>().ok()?.may_exec() {
+        return None;
+    }
+    let pods = cx.get(within::<Pod>(namespace)).await.ok()?;
+    let running = pods.iter().filter(|pod| pod.is_ready());
+    let found = running.filter_map(|pod| {
+        let of_dex = |c: &&Container| c.name == "dex" || c.image.contains("/dex:");
+        let container = pod.spec.containers.iter().find(of_dex)?;
+        Some((&*pod.metadata.name, &*container.name))
+    });
+    let (pod, container) = found.min()?;
+    let through = Some(format!("nc in pod {namespace}/{pod}"));
+    let port = port.to_string();
+    let place = (namespace, pod, Some(container));
+    let tried = try_out(cx, place, &["nc", "-z", "-w", "5", host, &port]).await.ok()?;
+    if !tried.is_well {
+        // What it says is known of busybox's; otherwise there may be no nc.
+        let says: String = tried.says.lines().last()?.chars().take(200).collect();
+        let layer = if says.contains("bad address") {
+            "dns"
+        } else if ["refused", "timed out", "unreachable"].iter().any(|word| says.contains(word)) {
+            "connect"
+        } else {
+            return None;
+        };
+        return Some(Way::Closed { why: format!("{layer}: {says}"), through });
+    }
+    let stream = Box::new(talk(cx, place, &["nc", host, &port]).await.ok()?);
+    Some(Way::Open { stream, through, is_sure: false })
 }
 
 #[cfg(test)]

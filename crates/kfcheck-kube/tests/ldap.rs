@@ -56,6 +56,11 @@ impl Sky {
     }
 
     fn world(&self) -> World {
+        self.world_with(false)
+    }
+
+    /// The same, where commands may be run in pods.
+    fn world_with(&self, exec: bool) -> World {
         let kubeconfig = json!({ "apiVersion": "v1", "kind": "Config",
             "clusters": [{ "name": "c", "cluster": { "server": self.kubernetes.url() } }],
             "users": [{ "name": "u", "user": {} }],
@@ -63,7 +68,7 @@ impl Sky {
             "current-context": "t" });
         let file = self.folder.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig.to_string()).expect("a file");
-        let access = Access { kubeconfig: Some(file), ..Access::default() };
+        let access = Access { kubeconfig: Some(file), exec, ..Access::default() };
         let directories = self.outside.directories().iter();
         let leads =
             directories.flat_map(|d| d.dialled.iter().filter_map(|from| Some((*from, d.at?))));
@@ -140,8 +145,13 @@ fn cluster() -> Value {
     };
     let outside = json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata("elsewhere"),
         "spec": { "type": "ExternalName", "ports": [{ "port": 389 }] } });
+    let dex = json!({ "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "namespace": "auth", "name": "dex-1" },
+        "spec": { "containers": [{ "name": "istio-proxy", "image": "istio/proxyv2:1.2" },
+            { "name": "dex", "image": "ghcr.io/dexidp/dex:v2.41.1" }] },
+        "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
     json!({ "apiVersion": "v1", "kind": "List", "items": [
-        service("openldap"), slice("openldap", true), service("starting"), slice("starting", false),
+        dex, service("openldap"), slice("openldap", true), service("starting"), slice("starting", false),
         service("deaf"), slice("deaf", true), outside ] })
 }
 
@@ -217,6 +227,54 @@ async fn what_was_recorded_of_directories_is_what_is_seen_of_them() {
         let seen = ask(&again, probe(connector, host, LdapSecurity::Plain)).await;
         assert_eq!(serde_json::to_value(&seen).unwrap(), *known, "{connector}");
     }
+}
+
+#[tokio::test]
+async fn with_exec_a_host_is_reached_from_where_dex_is() {
+    let through = "nc in pod auth/dex-1";
+    let ok = json!({ "ok": true, "tls": true, "verified": true, "error": null,
+        "through": through });
+    let failed = |why: &str| json!({ "ok": false, "tls": null, "error": why, "through": through });
+    let recorded = json!([
+        { "connector": "company", "host": "ldap.corp.example:636", "connect": ok, "binds": bound(),
+          "searches": found() },
+        { "connector": "name", "host": "gone.corp.example:636", "binds": [], "searches": [],
+          "connect": failed("dns: nc: bad address 'gone.corp.example'") },
+        { "connector": "port", "host": "10.9.9.9:389", "binds": [], "searches": [],
+          "connect": failed("connect: nc: 10.9.9.9 (10.9.9.9:389): Connection refused") },
+        // From this machine, as the image has no nc for all that is known.
+        { "connector": "direct", "host": "ldap.example.com:389", "binds": bound(),
+          "connect": { "ok": true, "tls": false, "error": null }, "searches": found() },
+    ]);
+    let sky = Sky::of(&bundle(&recorded)).await;
+    let world = sky.world_with(true);
+    for (connector, host, security) in [
+        ("company", "ldap.corp.example", LdapSecurity::Ldaps),
+        ("name", "gone.corp.example", LdapSecurity::Ldaps),
+        ("port", "10.9.9.9", LdapSecurity::Plain),
+        ("direct", "ldap.example.com:389", LdapSecurity::Plain),
+    ] {
+        let seen = ask(&world, probe(connector, host, security)).await;
+        let of = |one: &&Value| one["connector"] == connector;
+        let known = recorded.as_array().unwrap().iter().find(of).unwrap();
+        assert_eq!(serde_json::to_value(&seen).unwrap(), *known, "{connector}");
+    }
+    assert_eq!(sky.kubernetes.unknown(), [""; 0]);
+
+    // Without, nothing is run in a pod.
+    let seen = ask(&sky.world(), probe("name", "gone.corp.example", LdapSecurity::Ldaps)).await;
+    assert_eq!(seen.connect.through, None);
+}
+
+#[tokio::test]
+async fn a_host_that_is_an_option_of_nc_is_not_given_to_it() {
+    let sky = Sky::of(&bundle(&json!([]))).await;
+    for host in ["-e", "a;b", "$(id)"] {
+        let seen = ask(&sky.world_with(true), probe("x", host, LdapSecurity::Ldaps)).await;
+        assert_eq!(seen.connect.through, None, "{host}");
+    }
+    let execs = sky.kubernetes.calls().into_iter().filter(|call| call.path.ends_with("/exec"));
+    assert_eq!(execs.count(), 0);
 }
 
 #[tokio::test]

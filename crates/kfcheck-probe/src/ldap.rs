@@ -123,11 +123,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Reaches Services of the cluster from outside of it.
+/// Reaches what Dex reaches, from outside of its cluster.
 #[async_trait]
 pub trait ReachServices: Send + Sync {
-    /// The way to a port of the Service that `host` names for a pod in `namespace`; none where it
-    /// names no Service.
+    /// The way to a port of what `host` names for Dex in `namespace`; none where there is no way but
+    /// the one from this machine.
     async fn reach(
         &self,
         cx: &Cx,
@@ -145,9 +145,16 @@ pub enum Way {
         stream: Box<dyn Stream>,
         /// What it goes through, in words; none: nothing.
         through: Option<String>,
+        /// Whether the way itself vouches for who is at its end.
+        is_sure: bool,
     },
-    /// Not at all, for everybody: a Service that nothing stands behind.
-    Closed(String),
+    /// Not at all, also for Dex: a Service that nothing stands behind.
+    Closed {
+        /// Why, layer first.
+        why: String,
+        /// From where it was tried, in words.
+        through: Option<String>,
+    },
 }
 
 /// A search to make.
@@ -213,7 +220,8 @@ pub struct LdapConnect {
     /// Why not, layer first: `dns`, `connect`, `starttls`, `tls`, `ldap`.
     #[serde(deserialize_with = "clean")]
     pub error: Option<String>,
-    /// How the server was reached, where it wasn't from this machine: `port-forward to pod …`.
+    /// How the server was reached, where it wasn't from this machine: `port-forward to pod …`, `nc in
+    /// pod …`.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "clean")]
     pub through: Option<String>,
 }
@@ -371,7 +379,7 @@ const CODES: [(u32, &str); 39] = [
 
 impl Fact for LdapProbe {
     const NAME: &'static str = "probe.ldap";
-    const NEEDS: &'static [&'static str] = &["create pods/portforward"];
+    const NEEDS: &'static [&'static str] = &["create pods/portforward", "create pods/exec"];
     // A little more than its steps may take one after the other.
     const TIMEOUT: Duration = Duration::from_secs(50);
     type Value = Vec<LdapAnswer>;

@@ -57,13 +57,18 @@ impl LdapProbe {
         let way = match way {
             Some(way) => way,
             None => match self.dial(&outside, host, port).await {
-                Ok(stream) => Way::Open { stream, through: None },
-                Err(why) => Way::Closed(why),
+                Ok(stream) => Way::Open { stream, through: None, is_sure: false },
+                Err(why) => Way::Closed { why, through: None },
             },
         };
+        let mut is_known = false;
         let connection = match way {
-            Way::Closed(why) => Err(why),
-            Way::Open { stream, through } => {
+            Way::Closed { why, through } => {
+                answer.connect.through = through;
+                Err(why)
+            }
+            Way::Open { stream, through, is_sure } => {
+                is_known = is_sure;
                 answer.connect.through = through;
                 self.protect(&outside, stream, host, &mut answer.connect).await
             }
@@ -71,7 +76,7 @@ impl LdapProbe {
         match connection {
             Ok(mut connection) => {
                 answer.connect.ok = Some(true);
-                match self.bind(cx, &ldap, &mut connection, &mut answer).await {
+                match self.bind(cx, &ldap, &mut connection, &mut answer, is_known).await {
                     Ok(true) => answer.searches = self.search(&mut connection).await,
                     Ok(false) => {}
                     Err(why) => {
@@ -168,6 +173,7 @@ impl LdapProbe {
         ldap: &Ldap,
         connection: &mut Connected,
         answer: &mut LdapAnswer,
+        is_known: bool,
     ) -> Result<bool, String> {
         let dn = self.bind_dn.clone();
         let connect = &answer.connect;
@@ -175,15 +181,19 @@ impl LdapProbe {
         let is_known = connect.tls != Some(true)
             || connect.verified == Some(true)
             || self.skip_verify
-            || connect.through.is_some();
+            || is_known;
         if !dn.is_empty() && !is_known {
             let why =
                 "the server's certificate can't be judged from here, so the password was not sent";
             cx.missing("bind", Fault::Unreachable(why.to_owned()));
             return Ok(false);
         }
-        let password = match ldap.passwords.password(cx, &self.connector).await {
-            _ if dn.is_empty() => BindPassword::default(),
+        let password = if dn.is_empty() {
+            Ok(BindPassword::default())
+        } else {
+            ldap.passwords.password(cx, &self.connector).await
+        };
+        let password = match password {
             Ok(password) => password,
             Err(error) => {
                 cx.missing("bind", error.fault);

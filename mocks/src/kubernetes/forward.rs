@@ -60,7 +60,7 @@ impl Cluster {
                 return;
             };
             if let Ok(stream) = TcpStream::connect(target).await {
-                lead(socket, stream).await;
+                lead(socket, stream, DATA, DATA).await;
             }
         }))
     }
@@ -75,14 +75,15 @@ async fn begin(socket: &mut WebSocket, port: u16) -> Result<(), axum::Error> {
     Ok(())
 }
 
-/// Carries what one side says to the other, until one of them ends.
-async fn lead(socket: WebSocket, stream: TcpStream) {
+/// Carries what one side says to the other, until one of them ends: what comes by one channel, and
+/// what goes by another.
+pub(super) async fn lead(socket: WebSocket, stream: TcpStream, from: u8, to: u8) {
     let (mut to_client, mut from_client) = socket.split();
     let (mut from_pod, mut to_pod) = stream.into_split();
     let there = async {
         while let Some(Ok(message)) = from_client.next().await {
             let bytes = match &message {
-                Message::Binary(bytes) if bytes.first() == Some(&DATA) => &bytes[1..],
+                Message::Binary(bytes) if bytes.first() == Some(&from) => &bytes[1..],
                 Message::Close(_) => return,
                 _ => continue,
             };
@@ -94,7 +95,7 @@ async fn lead(socket: WebSocket, stream: TcpStream) {
     let back = async {
         let mut buffer = vec![0; 8192];
         while let Ok(read @ 1..) = from_pod.read(&mut buffer).await {
-            let bytes = [&[DATA], &buffer[..read]].concat();
+            let bytes = [&[to], &buffer[..read]].concat();
             if to_client.send(Message::Binary(bytes.into())).await.is_err() {
                 return;
             }

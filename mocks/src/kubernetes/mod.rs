@@ -141,8 +141,8 @@ impl KubernetesMock {
         self
     }
 
-    /// Has port-forwards to pods lead to what stands in for them, each named `namespace/name`. Those
-    /// to others find nobody who listens.
+    /// Has port-forwards to pods lead to what stands in for them, each named `namespace/name`, and what
+    /// `nc` in a pod connects to, named `namespace/name host:port`. Others find nobody who listens.
     #[must_use]
     pub fn forwarding<'a>(mut self, pods: impl IntoIterator<Item = (&'a str, SocketAddr)>) -> Self {
         self.forwarding.extend(pods.into_iter().map(|(pod, at)| (pod.to_owned(), at)));

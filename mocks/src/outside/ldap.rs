@@ -29,7 +29,8 @@ use crate::Served;
 pub struct Directory {
     /// The addresses that it is dialled at.
     pub dialled: Vec<SocketAddr>,
-    /// The pod that it runs in, `namespace/name`, where it was reached by a port-forward.
+    /// The pod that it runs in, `namespace/name`, where it was reached by a port-forward; the one that
+    /// it was reached from, `namespace/name host:port`, where it was by `nc`.
     pub pod: Option<String>,
     /// Where it listens; none: it takes no connection.
     pub at: Option<SocketAddr>,
@@ -109,6 +110,8 @@ pub(super) async fn start(
         }
         let through = entry["connect"]["through"].as_str().unwrap_or_default();
         let pod = through.strip_prefix("port-forward to pod ").map(str::to_owned);
+        let from = through.strip_prefix("nc in pod ");
+        let pod = pod.or_else(|| Some(format!("{} {host}:{port}", from?)));
         let failure = failure(&entry).to_owned();
         let (mut at, mut task) = (None, None);
         if !["dns", "connect"].iter().any(|layer| failure.starts_with(layer)) {

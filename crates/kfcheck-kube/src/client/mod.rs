@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 
 pub use access::Access;
 pub(crate) use discovery::{Discovery, installed};
-pub(crate) use exec::run;
+pub(crate) use exec::{run, talk, try_out};
 pub(crate) use forward::forward;
 pub use groups::{ManagementCluster, list_groups};
 pub(crate) use list::list;

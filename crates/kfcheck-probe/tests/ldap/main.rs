@@ -48,10 +48,11 @@ impl ReachServices for Here {
             "inside" => {
                 let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
                 let through = Some("port-forward to pod auth/ldap-0".to_owned());
-                Some(Way::Open { stream: Box::new(stream), through })
+                Some(Way::Open { stream: Box::new(stream), through, is_sure: true })
             }
             "empty" => {
-                Some(Way::Closed("connect: Service auth/empty has no ready endpoint".to_owned()))
+                let why = "connect: Service auth/empty has no ready endpoint".to_owned();
+                Some(Way::Closed { why, through: None })
             }
             "forbidden" => {
                 return Err(
