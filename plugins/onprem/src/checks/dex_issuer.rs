@@ -249,7 +249,8 @@ mod tests {
 
             FAIL     onprem-dex-issuer
                      Dex publishes itself as who it is
-        "#]].assert_eq(&deployment.report(&DexIssuer).await);
+        "#]]
+        .assert_eq(&deployment.report(&DexIssuer).await);
     }
 
     #[tokio::test]
