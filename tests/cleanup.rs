@@ -6,13 +6,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
+    io::{Read, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -484,16 +484,13 @@ async fn policies_are_put_back_from_the_journal() {
     assert_eq!(on_role().await, at_first);
 }
 
-/// The program, which a hook may kill.
-type Victim = Arc<Mutex<Option<Child>>>;
-
 /// Runs it until a call has come so far, kills it there, and goes on. What was changed, each once, and
 /// what is left.
 async fn killed_at(nth: usize, moment: Moment) -> Option<(BTreeSet<String>, Vec<String>)> {
     let world = world();
-    let victim: Victim = Arc::default();
-    let (held, is_dead) = (Arc::clone(&victim), Arc::new(AtomicUsize::new(0)));
-    let dead = Arc::clone(&is_dead);
+    let victim: Arc<Mutex<Option<Child>>> = Arc::default();
+    let killed = Arc::new(AtomicBool::new(false));
+    let (held, is_killed) = (Arc::clone(&victim), Arc::clone(&killed));
     let count = Arc::new(AtomicUsize::new(0));
     let cloud = before(&world)
         .on_call(move |_, at| {
@@ -502,13 +499,9 @@ async fn killed_at(nth: usize, moment: Moment) -> Option<(BTreeSet<String>, Vec<
                 Moment::Before => count.fetch_add(1, Ordering::SeqCst) + 1,
                 Moment::After => count.load(Ordering::SeqCst),
             };
-            if so_far == nth && at == moment && dead.swap(1, Ordering::SeqCst) == 0 {
-                let mut child = loop {
-                    if let Some(child) = held.lock().unwrap().take() {
-                        break child;
-                    }
-                    std::thread::yield_now();
-                };
+            if so_far == nth && at == moment && !is_killed.swap(true, Ordering::SeqCst) {
+                let mut held = held.lock().unwrap();
+                let child = held.as_mut().unwrap();
                 child.kill().unwrap();
                 child.wait().unwrap();
             }
@@ -519,23 +512,20 @@ async fn killed_at(nth: usize, moment: Moment) -> Option<(BTreeSet<String>, Vec<
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut command = cleanup(&cloud.url(), folder.path(), &APPLY);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let _ = child.stdin.take().unwrap().write_all(b"kf-old\n");
-    *victim.lock().unwrap() = Some(child);
-    // Until it is dead, or has come to its end.
-    let came_to_its_end = loop {
-        if is_dead.load(Ordering::SeqCst) == 1 && victim.lock().unwrap().is_none() {
-            break false;
-        }
-        if let Some(child) = victim.lock().unwrap().as_mut()
-            && child.try_wait().unwrap().is_some()
-        {
-            break true;
-        }
-        tokio::task::yield_now().await;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut output = {
+        // Held, so that it can't be killed before it is there.
+        let mut held = victim.lock().unwrap();
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(b"kf-old\n");
+        let output = child.stdout.take().unwrap();
+        *held = Some(child);
+        output
     };
-    if came_to_its_end {
+    // It ends when the process does.
+    let end = move || output.read_to_end(&mut Vec::new()).unwrap();
+    tokio::task::spawn_blocking(end).await.unwrap();
+    if !killed.load(Ordering::SeqCst) {
         return None;
     }
     let args: &[&str] =

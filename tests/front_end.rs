@@ -116,7 +116,7 @@ fn usage_errors_say_what_to_do_and_exit_2() {
         (&["aws", "--bundle", "no/such/folder"], "no/such/folder"),
         (&["aws", "--bundle", EXAMPLE, "--profile", "prod"], "cannot be used with"),
         (&["collect", "aws", "--script"], "there is no script"),
-        (&["onprem"], "not in this version"),
+        (&["onprem", "--address", "here"], "invalid IP address"),
         (&["explain", "gcp-backend-helth"], "did you mean gcp-backend-"),
     ] {
         let output = kfcheck(args);

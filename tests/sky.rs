@@ -11,26 +11,28 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use kfcheck::{Bundle, Clock, ObjectKind, World, async_trait};
+use kfcheck::{Bundle, Clock, Cx, FactError, ObjectKind, World, async_trait};
 use kfcheck_aws::{AuthorizationPolicy, Aws, AwsAccess, EnvoyFilter};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{BackendPolicy, HealthCheckPolicy};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
 use kfcheck_kube::{
-    Access, Certificate, ConfigMap, CustomResourceDefinition, Deployment, EndpointSlice, Endpoints,
-    Event,
+    Access, Certificate, ConfigMap, CustomResourceDefinition, DaemonSet, Deployment, EndpointSlice,
+    Endpoints, Event,
 };
 use kfcheck_kube::{ApiGateway, ApiRoute};
 use kfcheck_kube::{Gateway, InferenceService, Ingress, KubeClient, MutatingWebhook, Namespace};
 use kfcheck_kube::{Node, Object, Pod, Policy};
+use kfcheck_kube::{PortForward, Target, VirtualService};
 use kfcheck_kube::{RequestAuthentication, Secret, Service, StatefulSet, ValidatingWebhook};
-use kfcheck_kube::{Target, VirtualService};
 use kfcheck_mocks::{
     AwsMock, Documents, Fault, FaultProxy, GoogleMock, Kind, KubernetesMock, Models, Outside,
     OutsideMock,
 };
 use kfcheck_mocks::{Proxy, Served, Server, Times};
-use kfcheck_probe::{Dial, Through};
+use kfcheck_onprem::{AddressPool, BgpAdvertisement, BgpPeer, ConfigurationState, IpAddressPool};
+use kfcheck_onprem::{L2Advertisement, ServiceL2Status, Whereabouts};
+use kfcheck_probe::{ArpAnswer, AskArp, BindPassword, BindPasswords, Dial, Ldap, Through};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -43,15 +45,20 @@ fn kinds() -> Vec<ObjectKind> {
         K::KIND
     }
     vec![
+        kind::<AddressPool>(),
         kind::<ApiGateway>(),
         kind::<ApiRoute>(),
         kind::<AuthorizationPolicy>(),
         kind::<BackendConfig>(),
         kind::<BackendPolicy>(),
+        kind::<BgpAdvertisement>(),
+        kind::<BgpPeer>(),
         kind::<Certificate>(),
         kind::<CloudEndpoint>(),
         kind::<ConfigMap>(),
+        kind::<ConfigurationState>(),
         kind::<CustomResourceDefinition>(),
+        kind::<DaemonSet>(),
         kind::<Deployment>(),
         kind::<EndpointSlice>(),
         kind::<Endpoints>(),
@@ -61,6 +68,8 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<HealthCheckPolicy>(),
         kind::<InferenceService>(),
         kind::<Ingress>(),
+        kind::<IpAddressPool>(),
+        kind::<L2Advertisement>(),
         kind::<ManagedCertificate>(),
         kind::<MutatingWebhook>(),
         kind::<Namespace>(),
@@ -70,6 +79,7 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<RequestAuthentication>(),
         kind::<Secret>(),
         kind::<Service>(),
+        kind::<ServiceL2Status>(),
         kind::<ServiceNetworkEndpointGroup>(),
         kind::<StatefulSet>(),
         kind::<ValidatingWebhook>(),
@@ -93,6 +103,9 @@ pub fn completed(bundle: Bundle) -> Bundle {
         (Some(probes), _) => bundle.with("probes/http.json", probes),
         (None, _) => bundle,
     };
+    if let Some(probes) = undiscovered(&Served::of(&bundle)) {
+        bundle = bundle.with("probes/http.json", probes);
+    }
     let text = |object: &'_ Value, field: &str| object[field].as_str().unwrap_or("").to_owned();
     for kind in kinds() {
         let is = |object: &Value| kind.matches(&text(object, "apiVersion"), &text(object, "kind"));
@@ -159,6 +172,26 @@ fn unasked(served: &Served) -> Option<Value> {
     Some(web)
 }
 
+/// The answers to requests, with one for an issuer that only the cluster knows and that nobody asked
+/// from inside of it: its name is found nowhere else.
+fn undiscovered(served: &Served) -> Option<Value> {
+    let mut web = served.json("probes/http")?;
+    let is_map = |object: &&Value| object["kind"] == "ConfigMap";
+    let objects = served.objects();
+    let maps = objects.iter().filter(is_map).filter_map(|map| map["data"].as_object());
+    let lines = maps.flat_map(|data| data.values()).filter_map(Value::as_str).flat_map(str::lines);
+    let issuers = lines.filter_map(|line| line.strip_prefix("issuer:"));
+    let issuers = issuers.map(|issuer| issuer.trim().trim_matches('"').trim_end_matches('/'));
+    for issuer in issuers.filter(|issuer| issuer.contains(".svc.cluster.local")) {
+        let url = format!("{issuer}/.well-known/openid-configuration");
+        let web = web.as_array_mut()?;
+        if !web.iter().any(|answer| answer["url"] == *url) {
+            web.push(json!({ "url": url, "error": "dns: NXDOMAIN" }));
+        }
+    }
+    Some(web)
+}
+
 /// Cognito's answer to who is sent there, and its name, where nobody recorded that.
 fn sign_in_page(served: &Served) -> Option<(Value, Value)> {
     let (names, web) = (served.json("probes/dns")?, served.json("probes/http")?);
@@ -212,6 +245,12 @@ struct Dialer {
     through: Through,
     closed: BTreeSet<SocketAddr>,
     silent: BTreeSet<SocketAddr>,
+    /// Addresses that nobody has.
+    missing: BTreeSet<SocketAddr>,
+    /// Ports beside 80 on which no TLS is spoken.
+    plain: BTreeSet<u16>,
+    /// Where directories are dialled, and whether they let one wait; none: they are not there.
+    directories: BTreeMap<SocketAddr, (Option<SocketAddr>, bool)>,
     delay: Duration,
 }
 
@@ -219,13 +258,63 @@ struct Dialer {
 impl Dial for Dialer {
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
         tokio::time::sleep(self.delay).await;
+        match self.directories.get(&address) {
+            Some((Some(at), _)) => return TcpStream::connect(at).await,
+            Some((None, true)) => return std::future::pending().await,
+            Some((None, false)) => return Err(io::ErrorKind::ConnectionRefused.into()),
+            None => {}
+        }
         if self.silent.contains(&address) {
             return Err(io::ErrorKind::TimedOut.into());
+        }
+        if self.missing.contains(&address) {
+            return Err(io::ErrorKind::HostUnreachable.into());
         }
         if self.closed.contains(&address) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
+        if self.plain.contains(&address.port()) {
+            return TcpStream::connect(self.through.plain).await;
+        }
         self.through.dial(address).await
+    }
+}
+
+/// Whether an error says that nobody has the address.
+fn is_missing(error: &str) -> bool {
+    error.contains("no route") || error.contains("unreachable")
+}
+
+/// Who answers for addresses, as recorded: nobody on this machine's own wire is asked.
+struct Wire(Served);
+
+#[async_trait]
+impl AskArp for Wire {
+    async fn ask(&self, address: &str) -> Result<ArpAnswer, kfcheck::Fault> {
+        let unknown = || kfcheck::Fault::Unreachable(format!("nobody has asked for {address}"));
+        if let Some(fault) = self.0.error(&format!("probes/arp#{address}")) {
+            return Err(serde_json::from_value(fault).unwrap_or_else(|_| unknown()));
+        }
+        let all = self.0.json("probes/arp").unwrap_or_default();
+        let known = all.as_array().into_iter().flatten().find(|one| one["address"] == address);
+        let known = known.ok_or_else(unknown)?;
+        kfcheck::wire::read(known.clone()).map_err(kfcheck::Fault::Bug)
+    }
+}
+
+/// A password for each connector of which was recorded how signing in went.
+struct Passwords(Served);
+
+#[async_trait]
+impl BindPasswords for Passwords {
+    async fn password(&self, _cx: &Cx, connector: &str) -> Result<BindPassword, FactError> {
+        let all = self.0.json("probes/ldap").unwrap_or_default();
+        let mut all = all.as_array().into_iter().flatten();
+        let bind = all.find(|one| one["connector"] == connector).map(|one| &one["binds"][0]);
+        let unknown = || kfcheck::Fault::Unreachable("nobody has signed in".to_owned());
+        let bind = bind.filter(|bind| !bind.is_null()).ok_or_else(unknown)?;
+        let source = bind["passwordSource"].as_str().unwrap_or_default();
+        Ok(BindPassword::new("not-a-secret", source))
     }
 }
 
@@ -255,7 +344,10 @@ impl Sky {
     pub async fn of(bundle: Bundle, set_up: impl FnOnce(KubernetesMock) -> KubernetesMock) -> Self {
         let served = Served::of(&completed(bundle));
         let kinds: Vec<_> = kinds().iter().map(installed).collect();
-        let kubernetes = set_up(KubernetesMock::new(served.clone()).installing(kinds));
+        let outside = OutsideMock::new(served.clone()).start().await.expect("a port");
+        let pods = outside.directories().iter().filter_map(|d| Some((d.pod.as_deref()?, d.at?)));
+        let kubernetes = KubernetesMock::new(served.clone()).installing(kinds).forwarding(pods);
+        let kubernetes = set_up(kubernetes);
         let kubernetes = kubernetes.start().await.expect("a port");
         let silent = FaultProxy::before(&kubernetes.url()).fault("", Times::Always, Fault::Hang);
         let silent = match silence(&served) {
@@ -267,7 +359,7 @@ impl Sky {
             silent,
             google: GoogleMock::new(served.clone(), documents()).start().await.expect("a port"),
             amazon: AwsMock::new(served.clone(), models()).start().await.expect("a port"),
-            outside: OutsideMock::new(served.clone()).start().await.expect("a port"),
+            outside,
             served,
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -314,15 +406,34 @@ impl Sky {
             .expect("a resolver")
             .dialer(Dialer {
                 through: Through { tls, plain },
-                closed: self.answering_with(|error| !error.contains("time")),
+                closed: self.answering_with(|error| !error.contains("time") && !is_missing(error)),
                 silent: self.answering_with(|error| error.contains("time")),
+                missing: self.answering_with(is_missing),
+                plain: self.plain_ports(),
+                directories: self.directories(),
                 delay,
             })
+            .arp(Wire(self.served.clone()))
             .trusting(authority.expect("a certificate").into_owned());
         match self.time() {
             Some(time) => outside.at(time),
             None => outside,
         }
+    }
+
+    /// Where each directory is dialled, and what stands in for it.
+    fn directories(&self) -> BTreeMap<SocketAddr, (Option<SocketAddr>, bool)> {
+        let all = self.outside.directories().iter();
+        all.flat_map(|one| one.dialled.iter().map(|from| (*from, (one.at, one.is_silent))))
+            .collect()
+    }
+
+    /// The ports beside 80 on which no TLS is spoken, as recorded.
+    fn plain_ports(&self) -> BTreeSet<u16> {
+        let web = self.served.json("probes/http").unwrap_or_default();
+        let urls = web.as_array().into_iter().flatten();
+        let urls = urls.filter_map(|answer| url::Url::parse(answer["url"].as_str()?).ok());
+        urls.filter(|url| url.scheme() == "http").filter_map(|url| url.port()).collect()
     }
 
     /// The addresses that take no connection, as recorded, for a reason.
@@ -345,7 +456,9 @@ impl Sky {
             let answers = ours.flat_map(|n| n["answers"].as_array().cloned().unwrap_or_default());
             let addresses: Vec<IpAddr> =
                 answers.filter_map(|address| address.as_str()?.parse().ok()).collect();
-            addresses.into_iter().map(move |address| SocketAddr::new(address, port))
+            // What is asked by its address needs no name.
+            let itself = host.trim_matches(['[', ']']).parse().ok();
+            addresses.into_iter().chain(itself).map(move |address| SocketAddr::new(address, port))
         };
         let those = |which: &dyn Fn(&Value) -> bool| -> BTreeSet<SocketAddr> {
             let places = web.iter().filter(|answer| which(answer)).filter_map(place);
@@ -430,8 +543,10 @@ impl Sky {
 
     /// A world that asks these servers, set up as the program does.
     pub fn world(&self) -> World {
-        if self.served.manifest()["provider"] == "aws" {
-            return self.aws_world(&self.amazon.url());
+        match self.served.manifest()["provider"].as_str() {
+            Some("aws") => return self.aws_world(&self.amazon.url()),
+            Some("onprem") => return self.onprem_world(),
+            _ => {}
         }
         let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
         self.world_of(self.access(&kubernetes), self.google_access(&self.google.url()))
@@ -477,6 +592,24 @@ impl Sky {
             .client(Ok(KubeClient::new(self.access(&kubernetes))))
             .client(Ok(Aws::new(aws)))
             .client(Ok(self.way_out(Duration::ZERO)))
+            .setting(Clock(self.time()))
+            .setting(Target::default());
+        (provider.prepare)(world)
+    }
+
+    /// A world without a cloud, set up as the program does.
+    pub fn onprem_world(&self) -> World {
+        let provider = provider("onprem");
+        let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
+        let world = World::live()
+            .path(&provider.path)
+            .client(Ok(KubeClient::new(self.access(&kubernetes))))
+            .client(Ok(self.way_out(Duration::ZERO)))
+            .client(Ok(Ldap::new(Passwords(self.served.clone()), PortForward)))
+            .setting(Whereabouts {
+                address: self.said("onprem", "address"),
+                hostname: self.said("onprem", "hostname"),
+            })
             .setting(Clock(self.time()))
             .setting(Target::default());
         (provider.prepare)(world)

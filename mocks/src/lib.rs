@@ -19,7 +19,7 @@ pub use cloudformation::{
 pub use fault_proxy::{Fault, FaultProxy, Proxy, Times};
 pub use google::{Documents, GoogleMock, TokenMock};
 pub use kubernetes::{Kind, KubernetesMock};
-pub use outside::{Outside, OutsideMock};
+pub use outside::{Directory, Outside, OutsideMock};
 pub use served::Served;
 pub use server::{Call, Headers, Server};
 pub use tunnel::Tunnel;

@@ -25,6 +25,8 @@ pub struct Endpoint {
     pub ready: bool,
     /// The pod.
     pub pod: Option<String>,
+    /// The node that it is on.
+    pub node: Option<String>,
 }
 
 impl Fact for ServiceEndpoints {
@@ -80,6 +82,7 @@ impl ServiceEndpoints {
                     ports: ports.clone(),
                     ready: endpoint.conditions.ready.unwrap_or(true),
                     pod: pod.map(|pod| pod.name.clone()),
+                    node: endpoint.node_name.clone(),
                 }));
             }
         }
@@ -100,6 +103,7 @@ impl ServiceEndpoints {
                 ports: ports.clone(),
                 ready,
                 pod: address.target_ref.as_ref().map(|target| target.name.clone()),
+                node: address.node_name.clone(),
             }));
         }
         found
@@ -114,5 +118,6 @@ fn of_pod(service: &Service, pod: &Pod) -> Endpoint {
         ports: ports.collect(),
         ready: pod.is_ready(),
         pod: Some(pod.metadata.name.clone()),
+        node: pod.spec.node_name.clone(),
     }
 }

@@ -38,6 +38,11 @@ impl Target {
     }
 }
 
+/// Whether the gateway's Service is an entrance also where no load balancer stands for it: on one's
+/// own machines, users reach its node ports, or what somebody put before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BareServices(pub bool);
+
 /// Where Kubeflow's front doors usually are.
 const USUAL: [&str; 2] = ["istio-system", "kubeflow"];
 
@@ -107,6 +112,13 @@ impl Fact for Entrances {
             if !leading.is_empty() {
                 return Ok(leading.into_iter().map(Entrance::Gateway).collect());
             }
+            // Another Ingress beside it is another's.
+            if cx.setting::<BareServices>().0 {
+                let services = balanced(cx, namespace).await?;
+                if !services.is_empty() {
+                    return Ok(services.into_iter().map(Entrance::Service).collect());
+                }
+            }
         }
         if !ingresses.is_empty() {
             return Ok(ingresses.into_iter().map(Entrance::Ingress).collect());
@@ -128,13 +140,29 @@ impl Fact for Entrances {
     }
 }
 
-/// The gateway's Services that have load balancers of their own.
+/// The gateway's Services that have load balancers of their own; bare ones, where those count.
 async fn balanced(cx: &Cx, namespace: Option<&str>) -> Result<Vec<Arc<Service>>, FactError> {
-    let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await?;
-    let gateway = |service: &&Arc<Service>| {
-        service.spec.kind == "LoadBalancer" && is_gateway(&service.metadata.name)
+    let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await;
+    let gateways = |all: &[Arc<Service>]| -> Vec<Arc<Service>> {
+        all.iter().filter(|service| is_gateway(&service.metadata.name)).cloned().collect()
     };
-    Ok(services.iter().filter(gateway).cloned().collect())
+    if !cx.setting::<BareServices>().0 {
+        let mut found = gateways(&services?);
+        found.retain(|service| service.spec.kind == "LoadBalancer");
+        return Ok(found);
+    }
+    let mut found = services.as_ref().map(|all| gateways(all)).unwrap_or_default();
+    if found.is_empty() && namespace.is_none() {
+        // Istio's charts put it into a namespace of its own.
+        found = gateways(&cx.get(all::<Service>()).await?);
+        found.retain(|service| service.spec.selector.contains_key("istio"));
+    } else if found.is_empty() {
+        services?;
+    }
+    // One that is reached from outside leaves no doubt.
+    let is_outside = |service: &&Arc<Service>| !["ClusterIP", ""].contains(&&*service.spec.kind);
+    let outside: Vec<_> = found.iter().filter(is_outside).cloned().collect();
+    Ok(if outside.is_empty() { found } else { outside })
 }
 
 /// A Gateway with its routes to Kubeflow, if it has any.

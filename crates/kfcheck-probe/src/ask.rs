@@ -89,7 +89,7 @@ impl Outside {
         wire::read(answer).map_err(|error| Fault::Bug(format!("a probe's answer: {error}")))
     }
 
-    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+    pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let answers = self.resolver.resolve(name).await;
         let addresses: Vec<_> =
             DnsAnswer::addresses(&answers).iter().filter_map(|text| text.parse().ok()).collect();
@@ -99,7 +99,7 @@ impl Outside {
         Ok(addresses)
     }
 
-    async fn connect(
+    pub(crate) async fn connect(
         &self,
         addresses: &[IpAddr],
         port: u16,

@@ -14,15 +14,16 @@ use kfcheck::{Fault, async_trait};
 use rustls::{RootCertStore, pki_types::CertificateDer};
 use tokio::net::TcpStream;
 
-use crate::DnsAnswer;
+use crate::{ArpAnswer, ArpWire, DnsAnswer};
 
 /// How long one layer may take: a name, a connection, a handshake.
 pub(crate) const LAYER: Duration = Duration::from_secs(5);
 /// How long a name server may take, and how often it is asked.
 const NAME_SERVER: (Duration, usize) = (Duration::from_secs(2), 2);
 
-/// What looks at a deployment from outside. Resolver and dialer are replaceable.
+/// What looks at a deployment from outside. Resolver, dialer and who asks on the wire are replaceable.
 pub struct Outside {
+    pub(crate) arp: Arc<dyn AskArp>,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) roots: Arc<RootCertStore>,
@@ -43,6 +44,13 @@ pub trait Dial: Send + Sync {
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream>;
 }
 
+/// Asks on the wire who has an address.
+#[async_trait]
+pub trait AskArp: Send + Sync {
+    /// Who answers for `address`; or why nobody can be asked.
+    async fn ask(&self, address: &str) -> Result<ArpAnswer, Fault>;
+}
+
 impl Outside {
     /// This machine's name servers, or the one given; direct connections; the certificate
     /// authorities that this machine trusts.
@@ -56,6 +64,7 @@ impl Outside {
         // What can't be read is not trusted; with none at all, no verdict is given.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Ok(Self {
+            arp: Arc::new(ArpWire::default()),
             resolver: Arc::new(resolver),
             dialer: Arc::new(Direct),
             roots: Arc::new(roots),
@@ -74,6 +83,13 @@ impl Outside {
     #[must_use]
     pub fn dialer(mut self, dialer: impl Dial + 'static) -> Self {
         self.dialer = Arc::new(dialer);
+        self
+    }
+
+    /// Has another one ask on the wire.
+    #[must_use]
+    pub fn arp(mut self, arp: impl AskArp + 'static) -> Self {
+        self.arp = Arc::new(arp);
         self
     }
 

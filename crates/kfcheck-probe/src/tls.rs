@@ -15,19 +15,19 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use x509_parser::{extensions::GeneralName, prelude::parse_x509_certificate};
 
 use crate::Tls;
 
 /// A stream over TLS and what was seen of the handshake; or why there is none.
-pub(crate) async fn shake_hands(
-    stream: TcpStream,
+pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     host: &str,
     roots: &Arc<RootCertStore>,
     clock: Option<Timestamp>,
-) -> Result<(TlsStream<TcpStream>, Tls), (String, Option<Tls>)> {
+) -> Result<(TlsStream<S>, Tls), (String, Option<Tls>)> {
     let failed = |error: String| (error, None);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let witness = Arc::new(Witness::new(roots, &provider, clock));
@@ -168,6 +168,10 @@ fn verdict(error: &Error, name: &ServerName<'_>, tls: &Tls) -> String {
             "certificate signed by an unknown authority, or self-signed".to_owned()
         }
         CertificateError::UnknownIssuer => "certificate signed by an unknown authority".to_owned(),
+        // The names of issuer and authority are the same, their keys aren't.
+        CertificateError::BadSignature => {
+            "certificate signed by an authority of a trusted name, with another key".to_owned()
+        }
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "the certificate of an authority (isCA) is used as a server's".to_owned()
         }

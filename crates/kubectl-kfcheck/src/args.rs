@@ -5,6 +5,8 @@ use kfcheck_kube::Target;
 
 #[cfg(feature = "gcp")]
 use crate::google::GoogleArgs;
+#[cfg(feature = "onprem")]
+use crate::onprem::OnpremArgs;
 #[cfg(feature = "aws")]
 use crate::{amazon::AwsArgs, cleanup::Cleanup};
 use crate::{live::LiveArgs, provider::CloudArgs};
@@ -62,8 +64,13 @@ pub enum Command {
         kubectl kfcheck aws cleanup                  # what clusters that are gone left behind"
     )]
     Aws(Box<Amazon>),
-    /// Inspect a deployment on your own machines (comes in a later version).
-    Onprem(Later),
+    /// Inspect a deployment on your own machines.
+    #[cfg(feature = "onprem")]
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck onprem                       # this context\n  \
+        kubectl kfcheck onprem --host kubeflow.example.com --exec\n  \
+        kubectl kfcheck onprem --bundle DIR --check 'onprem-ldap-*,onprem-dex-*' -v")]
+    Onprem(Inspect<OnpremArgs>),
     /// Write down what an inspection sees, secrets left out, for others to inspect.
     Collect {
         /// Of what.
@@ -147,6 +154,13 @@ pub enum Collected {
         kubectl kfcheck collect aws -o evidence/         # into a folder, to look into\n\n\
         What comes of it is inspected with `kubectl kfcheck aws --bundle PATH`.")]
     Aws(Collect<AwsArgs>),
+    /// Of a deployment on your own machines.
+    #[cfg(feature = "onprem")]
+    #[command(mut_arg("script", |arg| arg.hide(true)), after_help = "Examples:\n  \
+        kubectl kfcheck collect onprem                   # into kfcheck-onprem.tar.gz\n  \
+        kubectl kfcheck collect onprem -o evidence/      # into a folder, to look into\n\n\
+        What comes of it is inspected with `kubectl kfcheck onprem --bundle PATH`.")]
+    Onprem(Collect<OnpremArgs>),
 }
 
 /// Of what the permissions are printed.
@@ -179,13 +193,6 @@ pub struct Collect<C: CloudArgs> {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]
     pub live: LiveArgs<C>,
-}
-
-/// Whatever may be said to a command that comes later.
-#[derive(Debug, clap::Args)]
-pub struct Later {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    rest: Vec<String>,
 }
 
 /// What makes no sense where nobody is asked.

@@ -20,6 +20,8 @@ mod collect;
 mod google;
 mod inspect;
 mod live;
+#[cfg(feature = "onprem")]
+mod onprem;
 mod permissions;
 mod progress;
 mod provider;
@@ -37,13 +39,15 @@ pub use amazon::AwsArgs;
 #[cfg(feature = "aws")]
 pub use args::{Amazon, AmazonTask};
 pub use args::{
-    Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Later, Permissions,
+    Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Permissions,
 };
 #[cfg(feature = "aws")]
 pub use cleanup::Cleanup;
 #[cfg(feature = "gcp")]
 pub use google::GoogleArgs;
 pub use live::LiveArgs;
+#[cfg(feature = "onprem")]
+pub use onprem::OnpremArgs;
 pub use provider::{CloudArgs, Provider, providers};
 
 /// Nothing was inspected, because what was asked for makes no sense.
@@ -81,6 +85,8 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
             Some(AmazonTask::Cleanup(args)) => cleanup::run(&args).await,
             None => inspect::run(&args.inspect, find(providers, "aws")?).await,
         },
+        #[cfg(feature = "onprem")]
+        Command::Onprem(args) => inspect::run(&args, find(providers, "onprem")?).await,
         #[cfg(feature = "gcp")]
         Command::Collect { of: Collected::Gcp(args) } => {
             collect::run(&args, find(providers, "gcp")?).await
@@ -89,7 +95,10 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
         Command::Collect { of: Collected::Aws(args) } => {
             collect::run(&args, find(providers, "aws")?).await
         }
-        Command::Onprem(_) => Err(later("onprem")),
+        #[cfg(feature = "onprem")]
+        Command::Collect { of: Collected::Onprem(args) } => {
+            collect::run(&args, find(providers, "onprem")?).await
+        }
         Command::Permissions { of } => {
             print(&permissions::policy(&of)?)?;
             Ok(0)
@@ -109,10 +118,6 @@ fn find<'a>(providers: &'a [Provider], name: &str) -> Result<&'a Provider, Strin
     let found = providers.iter().find(|provider| provider.name == name);
     found
         .ok_or_else(|| format!("this program was built without {name}; build it with that feature"))
-}
-
-fn later(name: &str) -> String {
-    format!("{name} is not in this version yet; `kubectl kfcheck gcp` and `aws` are")
 }
 
 /// Writes to standard output. A reader that has seen enough is no error.

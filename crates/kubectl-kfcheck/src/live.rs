@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use kfcheck::{Fault, World};
+use kfcheck::{Fault, World, async_trait};
 use kfcheck_kube::{Access, KubeClient};
-use kfcheck_probe::{Outside, Through};
+use kfcheck_probe::{ArpAnswer, AskArp, Outside, Through};
 
 use crate::{args::EntranceArgs, provider::CloudArgs};
 
@@ -82,12 +82,23 @@ impl<C: CloudArgs> LiveArgs<C> {
             let says = "--no-probes says that nothing is tried from here".to_owned();
             return Err(Fault::Unreachable(says));
         }
-        let outside = Outside::new(self.dns_server)?;
+        let outside = self.cloud.look(Outside::new(self.dns_server)?);
         Ok(match self.connect_to[..] {
-            [tls, plain] => outside.dialer(Through { tls, plain }),
-            [both] => outside.dialer(Through { tls: both, plain: both }),
+            [tls, plain] => outside.dialer(Through { tls, plain }).arp(Elsewhere),
+            [both] => outside.dialer(Through { tls: both, plain: both }).arp(Elsewhere),
             _ => outside,
         })
+    }
+}
+
+/// Who is asked nothing, as what is here is not what is meant.
+struct Elsewhere;
+
+#[async_trait]
+impl AskArp for Elsewhere {
+    async fn ask(&self, address: &str) -> Result<ArpAnswer, Fault> {
+        let says = format!("--connect-to leads elsewhere, and who has {address} here says nothing");
+        Err(Fault::Unreachable(says))
     }
 }
 

@@ -1,6 +1,7 @@
 use futures::future::BoxFuture;
 use kfcheck::{Check, Cx, Stretch, World};
 use kfcheck_kube::Access;
+use kfcheck_probe::Outside;
 use kfcheck_report::Scope;
 
 use crate::args::Collect;
@@ -27,6 +28,11 @@ pub trait CloudArgs: clap::Args {
     /// A world with what the provider's facts ask.
     fn connect(&self, world: World, access: &Access) -> World;
 
+    /// What looks from outside, as the provider's facts have it look.
+    fn look(&self, outside: Outside) -> Outside {
+        outside
+    }
+
     /// A shell script that collects the same as this program, where there is one.
     fn script(args: &Collect<Self>) -> Option<String> {
         let _ = args;
@@ -41,5 +47,7 @@ pub fn providers() -> Vec<Provider> {
         crate::google::provider(),
         #[cfg(feature = "aws")]
         crate::amazon::provider(),
+        #[cfg(feature = "onprem")]
+        crate::onprem::provider(),
     ]
 }

@@ -30,7 +30,7 @@ struct Home {
     healthy: &'static str,
 }
 
-static HOMES: [Home; 3] = [
+static HOMES: [Home; 4] = [
     Home {
         healthy: HEALTHY,
         folder: "crates/kfcheck-kube",
@@ -49,10 +49,13 @@ static HOMES: [Home; 3] = [
         prefixes: &["aws"],
         imports: "use kfcheck_kube::FrontServices;",
     },
+    Home {
+        healthy: "tests/scenarios/onprem-healthy-oauth2-proxy/bundle",
+        folder: "plugins/onprem",
+        prefixes: &["onprem"],
+        imports: "use kfcheck_kube::FrontServices;",
+    },
 ];
-
-/// The providers that have no crate yet.
-const LATER: [&str; 1] = ["onprem"];
 
 /// One that those of the cluster can be tried with.
 const HEALTHY: &str = "tests/scenarios/gcp-healthy-instance-groups/bundle";
@@ -206,9 +209,6 @@ impl Names {
         let (provider, subject) = id.split_once('-').ok_or_else(shape)?;
         if !id.split('-').all(is_word) || !subject.starts_with(|c: char| c.is_ascii_lowercase()) {
             return Err(shape());
-        }
-        if LATER.contains(&provider) {
-            return Err(format!("checks of {provider} come in a later version"));
         }
         let home = HOMES.iter().find(|home| home.prefixes.contains(&provider));
         let home = home.ok_or_else(|| {
@@ -414,12 +414,9 @@ mod tests {
         for id in ["gcp-mod", "kube-type", "kube-check", "gcp-front-services"] {
             assert!(Names::of(id).unwrap_err().contains("something else"), "{id}");
         }
-        for id in ["onprem-metallb", "onprem-dns"] {
-            assert!(Names::of(id).unwrap_err().contains("later version"), "{id}");
-        }
         assert_eq!(
             Names::of("azure-dns").unwrap_err(),
-            "no crate has checks of `azure`; there are kube, istio, kserve, knative, gcp, aws"
+            "no crate has checks of `azure`; there are kube, istio, kserve, knative, gcp, aws, onprem"
         );
     }
 

@@ -12,12 +12,16 @@ use axum::{
 use http::request::Parts;
 use serde_json::{Value, json};
 
-use super::{Cluster, Failure, Query};
+use tokio::net::TcpStream;
+
+use super::{Cluster, Failure, Query, forward::lead};
 
 const PARAMETERS: [&str; 6] = ["command", "container", "stdin", "stdout", "stderr", "tty"];
 /// The newest first (Kubernetes, `k8s.io/apimachinery/pkg/util/remotecommand`).
-const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+pub(super) const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 /// No message of a server's is longer.
 const CHUNK: usize = 8192;
@@ -26,7 +30,7 @@ const TCP: &str = "/proc/net/tcp";
 const TCP6: &str = "/proc/net/tcp6";
 
 impl Cluster {
-    /// Runs `cat` on the kernel's tables of sockets.
+    /// Runs `cat` on the kernel's tables of sockets, and `nc`.
     pub(super) async fn exec(
         &self,
         namespace: &str,
@@ -35,6 +39,9 @@ impl Cluster {
     ) -> Result<Response, Failure> {
         let query = Query::of(head, &PARAMETERS)?;
         let command: Vec<_> = query.all("command").collect();
+        if let ["nc", arguments @ ..] = &*command {
+            return self.nc(namespace, pod, arguments, head).await;
+        }
         let tables = match &*command {
             ["cat", files @ ..] if !files.is_empty() => files,
             _ => return Err(Failure::unknown(format!("no such command: {}", command.join(" ")))),
@@ -64,6 +71,55 @@ impl Cluster {
         Ok(upgrade.on_upgrade(async move |mut socket| {
             // The client may go away whenever it likes.
             let _ = send(&mut socket, if is_wanted { &printed } else { "" }).await;
+        }))
+    }
+
+    /// Connects, as far as it was recorded that this pod did; other images have no `nc`.
+    async fn nc(
+        &self,
+        namespace: &str,
+        pod: &str,
+        arguments: &[&str],
+        head: &mut Parts,
+    ) -> Result<Response, Failure> {
+        let (is_try, host, port) = match *arguments {
+            ["-z", "-w", "5", host, port] => (true, host, port),
+            [host, port] => (false, host, port),
+            _ => return Err(Failure::unknown(format!("no such use of nc: {arguments:?}"))),
+        };
+        let server = format!("{host}:{port}");
+        let known = self.served.json("probes/ldap").unwrap_or_default();
+        let ours = known.as_array().into_iter().flatten().find(|entry| {
+            let host = entry["host"].as_str().unwrap_or_default().replace(['[', ']'], "");
+            entry["connect"]["through"] == format!("nc in pod {namespace}/{pod}") && host == server
+        });
+        let failed = ours.and_then(|entry| entry["connect"]["error"].as_str());
+        let failed = failed.and_then(|error| {
+            let layers = ["dns: ", "connect: "];
+            layers.into_iter().find_map(|layer| error.strip_prefix(layer))
+        });
+        let lead_to = self.forwarding.get(&format!("{namespace}/{pod} {server}")).copied();
+        let (is_known, failed) = (ours.is_some(), failed.map(str::to_owned));
+        let upgrade = WebSocketUpgrade::from_request_parts(head, &()).await;
+        let upgrade = upgrade.map_err(|_| Failure::bad_request("Upgrade request required"))?;
+        Ok(upgrade.protocols(PROTOCOLS).on_upgrade(async move |mut socket| {
+            let missing = "exec: \"nc\": executable file not found in $PATH: unknown".to_owned();
+            // The client may go away whenever it likes.
+            let _ = match (is_known, failed, lead_to) {
+                (false, _, _) => end(&mut socket, Err(missing)).await,
+                (true, Some(says), _) => {
+                    let says = message(STDERR, format!("{says}\n").as_bytes());
+                    let _ = socket.send(says).await;
+                    end(&mut socket, Err("command terminated with exit code 1".to_owned())).await
+                }
+                (true, None, Some(target)) if !is_try => {
+                    if let Ok(stream) = TcpStream::connect(target).await {
+                        lead(socket, stream, STDIN, STDOUT).await;
+                    }
+                    Ok(())
+                }
+                (true, None, _) => end(&mut socket, Ok(())).await,
+            };
         }))
     }
 
@@ -97,15 +153,25 @@ fn socket(of: &Value) -> Option<(IpAddr, u16)> {
 
 /// Sends what a command has printed, and that it ended well.
 async fn send(socket: &mut WebSocket, printed: &str) -> Result<(), axum::Error> {
-    let message =
-        |channel: u8, content: &[u8]| Message::Binary([&[channel], content].concat().into());
     // The API server says in this way that the container is there.
     socket.send(message(STDOUT, b"")).await?;
     for chunk in printed.as_bytes().chunks(CHUNK) {
         socket.send(message(STDOUT, chunk)).await?;
     }
-    let status = json!({ "metadata": {}, "status": "Success" }).to_string();
-    socket.send(message(STATUS, status.as_bytes())).await?;
+    end(socket, Ok(())).await
+}
+
+fn message(channel: u8, content: &[u8]) -> Message {
+    Message::Binary([&[channel], content].concat().into())
+}
+
+/// Says how a command ended.
+async fn end(socket: &mut WebSocket, how: Result<(), String>) -> Result<(), axum::Error> {
+    let status = match how {
+        Ok(()) => json!({ "metadata": {}, "status": "Success" }),
+        Err(says) => json!({ "metadata": {}, "status": "Failure", "message": says }),
+    };
+    socket.send(message(STATUS, status.to_string().as_bytes())).await?;
     // kubectl takes the end for a failure if it has no code.
     let well = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::default() };
     socket.send(Message::Close(Some(well))).await?;

@@ -4,6 +4,7 @@ mod access;
 mod discovery;
 mod exec;
 mod failure;
+mod forward;
 mod installed;
 mod list;
 mod log;
@@ -14,7 +15,11 @@ mod tests;
 #[cfg(test)]
 pub(crate) mod wire;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE, request::Parts};
@@ -48,6 +53,7 @@ pub struct KubernetesMock {
     expiring: usize,
     aggregated: bool,
     server_version: Option<String>,
+    forwarding: BTreeMap<String, SocketAddr>,
 }
 
 /// What every call is answered from.
@@ -61,6 +67,8 @@ struct Cluster {
     expiring: AtomicUsize,
     aggregated: bool,
     server_version: Option<String>,
+    /// What stands in for pods, by namespace and name.
+    forwarding: BTreeMap<String, SocketAddr>,
 }
 
 impl Kind {
@@ -93,6 +101,7 @@ impl KubernetesMock {
             expiring: 0,
             aggregated: true,
             server_version: None,
+            forwarding: BTreeMap::new(),
         }
     }
 
@@ -132,6 +141,14 @@ impl KubernetesMock {
         self
     }
 
+    /// Has port-forwards to pods lead to what stands in for them, each named `namespace/name`, and what
+    /// `nc` in a pod connects to, named `namespace/name host:port`. Others find nobody who listens.
+    #[must_use]
+    pub fn forwarding<'a>(mut self, pods: impl IntoIterator<Item = (&'a str, SocketAddr)>) -> Self {
+        self.forwarding.extend(pods.into_iter().map(|(pod, at)| (pod.to_owned(), at)));
+        self
+    }
+
     /// Starts on a free port.
     pub async fn start(self) -> std::io::Result<Server> {
         let manifest = self.served.manifest();
@@ -142,6 +159,7 @@ impl KubernetesMock {
             expiring: AtomicUsize::new(self.expiring),
             aggregated: self.aggregated,
             server_version: self.server_version.or(of_bundle),
+            forwarding: self.forwarding,
             served: self.served,
             manifest,
         });
@@ -183,6 +201,9 @@ impl Cluster {
             ["api", "v1"] => self.resources(&head, "", "v1"),
             ["api", "v1", "namespaces", namespace, "pods", pod, "exec"] => {
                 self.exec(namespace, pod, &mut head).await
+            }
+            ["api", "v1", "namespaces", namespace, "pods", pod, "portforward"] => {
+                self.forward(namespace, pod, &mut head).await
             }
             ["api", "v1", "namespaces", namespace, "pods", pod, "log"] => {
                 self.log(namespace, pod, &head)

@@ -16,7 +16,7 @@ use tokio::net::UdpSocket;
 
 use crate::Served;
 
-use super::{Notes, probes::Probes};
+use super::{Notes, ldap, probes::Probes};
 
 /// Seconds that an answer is good for.
 const TTL: u32 = 60;
@@ -29,8 +29,8 @@ const SOMEWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(super) struct Names {
     /// By name and type.
     lookups: BTreeMap<(String, String), Lookup>,
-    /// Hosts that were asked over HTTP.
-    hosts: BTreeSet<String>,
+    /// Hosts that were asked over HTTP or LDAP.
+    hosts: BTreeMap<String, Ipv4Addr>,
     /// Those that could not be, for want of an address.
     missing: BTreeSet<String>,
     notes: Arc<Notes>,
@@ -52,9 +52,17 @@ impl Names {
         });
         let hosts = |missing: bool| {
             let chosen = probes.all.iter().filter(move |probe| probe.has_no_name() == missing);
-            chosen.map(|probe| spelled(probe.host())).collect()
+            chosen.map(|probe| spelled(probe.host()))
         };
-        Self { lookups: lookups.collect(), hosts: hosts(false), missing: hosts(true), notes }
+        let mut missing: BTreeSet<_> = hosts(true).collect();
+        let mut hosts: BTreeMap<_, _> = hosts(false).map(|host| (host, SOMEWHERE)).collect();
+        for (name, address) in ldap::names(served) {
+            match address {
+                Some(address) => drop(hosts.insert(spelled(&name), address)),
+                None => drop(missing.insert(spelled(&name))),
+            }
+        }
+        Self { lookups: lookups.collect(), hosts, missing, notes }
     }
 
     /// Answers one datagram after the other.
@@ -100,8 +108,8 @@ impl Names {
             let code = if missing { ResponseCode::NXDomain } else { ResponseCode::NoError };
             return (code, Vec::new());
         }
-        if self.hosts.contains(&name) {
-            let address = Record::from_rdata(query.name().clone(), TTL, RData::A(A(SOMEWHERE)));
+        if let Some(address) = self.hosts.get(&name) {
+            let address = Record::from_rdata(query.name().clone(), TTL, RData::A(A(*address)));
             let address = (kind == "A").then_some(address);
             return (ResponseCode::NoError, address.into_iter().collect());
         }

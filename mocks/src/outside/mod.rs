@@ -2,6 +2,7 @@
 
 mod certificates;
 mod dns;
+mod ldap;
 mod probes;
 #[cfg(test)]
 mod tests;
@@ -20,13 +21,15 @@ use tokio::{
 
 use crate::{Call, Served, server::lock};
 
+pub use ldap::Directory;
+
 use certificates::Authority;
 use dns::Names;
 use probes::Probes;
 use web::Web;
 
-/// The probes of a bundle as the world that they were made in: a name server, and one address for
-/// every web server there is. A test sends each connection there, whatever address it is for.
+/// The probes of a bundle as the world that they were made in: a name server, one address for every
+/// web server there is, and directories. A test sends each connection there, whatever address it is for.
 pub struct OutsideMock {
     served: Served,
 }
@@ -37,6 +40,7 @@ pub struct Outside {
     https: SocketAddr,
     http: SocketAddr,
     ca: String,
+    directories: Vec<Directory>,
     notes: Arc<Notes>,
     tasks: [JoinHandle<()>; 3],
 }
@@ -61,6 +65,7 @@ impl OutsideMock {
         let authority = Authority::new(probes.collected_at).map_err(io::Error::other)?;
         let names = Names::of(&self.served, &probes, Arc::clone(&notes));
         let ca = authority.pem();
+        let directories = ldap::start(&self.served, &authority, &notes).await?;
         let web = Arc::new(Web::of(probes, &authority, Arc::clone(&notes))?);
 
         let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
@@ -72,7 +77,7 @@ impl OutsideMock {
             tokio::spawn(Arc::clone(&web).serve_plain(plain)),
             tokio::spawn(web.serve_tls(secure)),
         ];
-        Ok(Outside { dns, https, http, ca, notes, tasks })
+        Ok(Outside { dns, https, http, ca, directories, notes, tasks })
     }
 }
 
@@ -90,6 +95,11 @@ impl Outside {
     /// Where everything that doesn't speak TLS listens.
     pub fn http_address(&self) -> SocketAddr {
         self.http
+    }
+
+    /// What stands in for LDAP servers.
+    pub fn directories(&self) -> &[Directory] {
+        &self.directories
     }
 
     /// The authority that signed what is to be trusted.

@@ -72,7 +72,7 @@ impl Probes {
 
 impl Probe {
     /// None: it wasn't made from outside, or it names nothing.
-    fn of(entry: &Value) -> Option<Self> {
+    pub(super) fn of(entry: &Value) -> Option<Self> {
         if entry["note"].is_string() {
             return None;
         }

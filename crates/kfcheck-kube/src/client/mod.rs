@@ -3,6 +3,7 @@
 mod access;
 mod discovery;
 mod exec;
+mod forward;
 mod groups;
 mod list;
 
@@ -17,7 +18,8 @@ use tokio::sync::OnceCell;
 
 pub use access::Access;
 pub(crate) use discovery::{Discovery, installed};
-pub(crate) use exec::run;
+pub(crate) use exec::{run, talk, try_out};
+pub(crate) use forward::forward;
 pub use groups::{ManagementCluster, list_groups};
 pub(crate) use list::list;
 
@@ -182,6 +184,29 @@ struct Tried {
 pub(crate) async fn wait(tries: u32, asked: Option<Duration>) {
     let pause = asked.unwrap_or_default().max(PAUSE * 2u32.pow(tries.saturating_sub(1)));
     tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+}
+
+/// Why an upgrade to a stream was refused.
+fn refused(error: &kube::Error, what: &str, permission: &str) -> Fault {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            Fault::Denied { permission: permission.to_owned() }
+        }
+        kube::Error::Api(status) if status.code == 404 => Fault::Absent(status.message.clone()),
+        kube::Error::Api(status) => {
+            Fault::Unreachable(format!("{what}: {} ({})", status.message, status.code))
+        }
+        other => Fault::Unreachable(format!("{what}: {}", causes_of(other))),
+    }
+}
+
+/// Whether a stream that was not opened may be opened later.
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 429 | 502 | 503 | 504),
+        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
+        _ => false,
+    }
 }
 
 /// Whether another try may get another answer.

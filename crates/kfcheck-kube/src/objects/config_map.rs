@@ -6,7 +6,7 @@ use std::{
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::Metadata;
+use super::{AddressPools, DexConfig, KubeProxyConfiguration, Metadata, ProxyFile, ProxySettings};
 use crate::object;
 
 /// A ConfigMap, of which only what is known to be public is kept: people put passwords in them.
@@ -21,6 +21,16 @@ pub struct ConfigMap {
     pub domains: BTreeSet<String>,
     /// Who Dex says it is, where this is its configuration.
     pub issuer: Option<String>,
+    /// Dex's configuration, where this is it.
+    pub dex: Option<Box<DexConfig>>,
+    /// What a proxy that signs users in is told as variables.
+    pub proxy: ProxySettings,
+    /// The file of oauth2-proxy, where this has it.
+    pub proxy_file: Option<ProxyFile>,
+    /// How kube-proxy works, where this is its configuration.
+    pub kube_proxy: Option<KubeProxyConfiguration>,
+    /// MetalLB's pools, where this is its configuration; since 0.13 it has objects for them.
+    pub address_pools: Option<AddressPools>,
 }
 
 /// What Knative's list of domains is called.
@@ -47,25 +57,48 @@ impl From<OnWire> for ConfigMap {
         let names = data.iter().flat_map(BTreeMap::keys).filter(|_| metadata.name == DOMAINS);
         // What begins so is for people to read.
         let domains = names.filter(|name| !name.starts_with('_')).cloned().collect();
-        let mut dex =
-            data.iter().flat_map(BTreeMap::values).filter(|text| text.contains("\nstorage:"));
-        let issuer = dex.find_map(|text| ISSUER.as_ref()?.captures(text)?.get(1));
+        let entries = || data.iter().flatten();
+        let dex = entries().find(|(entry, text)| DexConfig::is_in(&metadata.name, entry, text));
+        let issuer = dex.and_then(|(_, text)| ISSUER.as_ref()?.captures(text)?.get(1));
         let issuer = issuer.map(|issuer| issuer.as_str().to_owned());
-        Self { metadata, audiences, domains, issuer }
+        let dex = dex.map(|(entry, text)| Box::new(DexConfig::read(entry, text)));
+        let issuer = dex.as_ref().and_then(|dex| dex.issuer.clone()).or(issuer);
+        let proxy = ProxySettings::read(entries());
+        let proxy_file = entries().find_map(|(entry, text)| ProxyFile::read(entry, text));
+        let kube_proxy = data.as_ref().and_then(KubeProxyConfiguration::of);
+        let pools = data.as_ref().and_then(|entries| AddressPools::of(&metadata, entries));
+        Self {
+            audiences,
+            domains,
+            issuer,
+            dex,
+            proxy,
+            proxy_file,
+            kube_proxy,
+            address_pools: pools,
+            metadata,
+        }
     }
 }
 
 impl From<ConfigMap> for OnWire {
-    fn from(ConfigMap { metadata, audiences, domains, issuer }: ConfigMap) -> Self {
+    fn from(map: ConfigMap) -> Self {
+        let ConfigMap { metadata, audiences, domains, dex, proxy, proxy_file, .. } = map;
         if metadata.name == DOMAINS {
             let data = domains.into_iter().map(|name| (name, String::new())).collect();
             return Self { metadata, data: Some(data) };
         }
         let text = audiences.into_iter().collect::<Vec<_>>().join("\n");
         let mut data = BTreeMap::from([("audiences".to_owned(), text)]);
-        if let Some(issuer) = issuer {
-            data.insert("config.yaml".to_owned(), format!("issuer: {issuer}\nstorage: {{}}\n"));
+        if let Some(dex) = dex {
+            data.insert(dex.entry.clone(), dex.write());
         }
+        if let Some(file) = proxy_file {
+            data.insert(file.entry.clone(), file.write());
+        }
+        data.extend(proxy.0);
+        data.extend(map.kube_proxy.map(KubeProxyConfiguration::into_entry));
+        data.extend(map.address_pools.map(AddressPools::into_entry));
         Self { metadata, data: Some(data) }
     }
 }
@@ -87,5 +120,6 @@ mod tests {
         assert!(!written.contains("hunter2"), "{written}");
         let again: ConfigMap = serde_json::from_str(&written).unwrap();
         assert_eq!(again.issuer, map.issuer);
+        assert_eq!(serde_json::to_string(&again).unwrap(), written);
     }
 }

@@ -3,14 +3,19 @@
 mod certificate;
 mod config_map;
 mod crd;
+mod dex;
 mod event;
 mod gateway_api;
 mod inference_service;
 mod ingress;
 mod istio;
+mod kube_proxy;
+mod metallb;
 mod namespace;
 mod node;
 mod pod;
+mod proxy;
+mod sealed;
 mod secret;
 mod service;
 mod webhook;
@@ -23,9 +28,9 @@ use kfcheck::{Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    certificate::*, config_map::*, crd::*, event::*, gateway_api::*, inference_service::*,
-    ingress::*, istio::*, namespace::*, node::*, pod::*, secret::*, service::*, webhook::*,
-    workload::*,
+    certificate::*, config_map::*, crd::*, dex::*, event::*, gateway_api::*, inference_service::*,
+    ingress::*, istio::*, kube_proxy::*, metallb::*, namespace::*, node::*, pod::*, proxy::*,
+    sealed::*, secret::*, service::*, webhook::*, workload::*,
 };
 
 /// A kind of objects, as far as checks read it. [`object!`](crate::object) implements it.
@@ -177,6 +182,80 @@ pub struct Metadata {
     /// What keeps it.
     #[serde(deserialize_with = "lean", skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<Owner>,
+    /// When its data was written last, where it is a ConfigMap or a Secret and that was collected.
+    #[serde(rename = "managedFields", skip_serializing_if = "DataChange::is_unknown")]
+    pub data_changed: DataChange,
+}
+
+/// When the data of a ConfigMap or a Secret was written last. Of `managedFields` nothing else is
+/// kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<Vec<Managed>>", into = "Vec<Managed>")]
+pub struct DataChange {
+    /// When.
+    pub at: Option<Timestamp>,
+    /// Whether it must have been the data: whoever wrote then wrote nothing else.
+    pub is_sure: bool,
+}
+
+impl DataChange {
+    fn is_unknown(&self) -> bool {
+        self.at.is_none()
+    }
+}
+
+/// What one writer wrote last (Kubernetes API reference, "ObjectMeta": its time moves on when it
+/// changes a value that it owns).
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Managed {
+    time: Option<String>,
+    #[serde(rename = "fieldsV1")]
+    fields: Option<ManagedFields>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct ManagedFields {
+    #[serde(rename = "f:data", skip_serializing_if = "Option::is_none")]
+    data: Option<Ignored>,
+    #[serde(rename = "f:metadata", skip_serializing_if = "Option::is_none")]
+    metadata: Option<Ignored>,
+}
+
+/// Something that is there, whatever it is.
+#[derive(Default)]
+struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(from).map(|_| Self)
+    }
+}
+
+impl Serialize for Ignored {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        serde::ser::SerializeMap::end(to.serialize_map(Some(0))?)
+    }
+}
+
+impl From<Option<Vec<Managed>>> for DataChange {
+    fn from(managed: Option<Vec<Managed>>) -> Self {
+        let wrote = managed.into_iter().flatten().filter_map(|one| {
+            let fields = one.fields.filter(|fields| fields.data.is_some())?;
+            Some((one.time?.parse::<Timestamp>().ok()?, fields.metadata.is_none()))
+        });
+        let last = wrote.max_by_key(|(at, _)| *at);
+        last.map_or_else(Self::default, |(at, is_sure)| Self { at: Some(at), is_sure })
+    }
+}
+
+impl From<DataChange> for Vec<Managed> {
+    fn from(change: DataChange) -> Self {
+        let metadata = (!change.is_sure).then_some(Ignored);
+        let fields = Some(ManagedFields { data: Some(Ignored), metadata });
+        change.at.map(|at| Managed { time: Some(at.to_string()), fields }).into_iter().collect()
+    }
 }
 
 /// What keeps an object.

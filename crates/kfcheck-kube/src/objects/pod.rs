@@ -3,7 +3,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use jiff::Timestamp;
 use kfcheck::{Named, Resource, redact::redact};
 
-use super::{Condition, Metadata, Port, lean, null_is_empty, resource};
+use super::{
+    Condition, Metadata, PROXY_SETTINGS, PROXY_VARIABLES, Port, lean, null_is_empty, resource,
+};
 use crate::object;
 
 /// One Pod.
@@ -27,7 +29,7 @@ object!(Pod, core, "pods", "Pod", true);
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
     /// Its containers.
-    #[serde(deserialize_with = "lean")]
+    #[serde(deserialize_with = "containers")]
     pub containers: Vec<Container>,
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,20 +37,26 @@ pub struct PodSpec {
     /// Who it is for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
-    /// The Secrets that are files in it.
+    /// Whether its ports are the node's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_network: Option<bool>,
+    /// The Secrets that are files in it, and the ConfigMaps of those that sign users in.
     #[serde(deserialize_with = "of_secrets", skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
 }
 
-/// A Secret that is files in a pod.
+/// A Secret or a ConfigMap that is files in a pod.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Volume {
     /// Its name in the pod.
     pub name: String,
     /// The Secret.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "SecretFiles::is_none")]
     pub secret: SecretFiles,
+    /// The ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<SourceName>,
 }
 
 /// Which files are made of a Secret.
@@ -60,6 +68,12 @@ pub struct SecretFiles {
     /// Which of its entries, and what the files are called; none at all: all, each by its own name.
     #[serde(deserialize_with = "lean", skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<SecretFile>,
+}
+
+impl SecretFiles {
+    fn is_none(&self) -> bool {
+        self.secret_name.is_empty()
+    }
 }
 
 /// An entry of a Secret that is a file.
@@ -75,13 +89,28 @@ pub struct SecretFile {
 /// Other volumes are of no concern, and there are many of them.
 fn of_secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Volume>, D::Error> {
     let mut all: Vec<Volume> = null_is_empty(from)?;
-    all.retain(|volume| !volume.secret.secret_name.is_empty());
+    let signs_in = |map: &SourceName| ["dex", "oauth2"].iter().any(|part| map.name.contains(part));
+    for volume in &mut all {
+        volume.config_map = volume.config_map.take().filter(signs_in);
+    }
+    all.retain(|volume| !volume.secret.is_none() || volume.config_map.is_some());
     all.shrink_to_fit();
     Ok(all)
 }
 
+/// What is told to those that sign users in matters more than what others are told.
+fn containers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Container>, D::Error> {
+    let mut all: Vec<Container> = lean(from)?;
+    for container in all.iter_mut().filter(|container| !container.signs_in()) {
+        container.env.retain(|variable| PLAIN.contains(&variable.name.as_str()));
+        container.env.shrink_to_fit();
+        container.env_from = Vec::new();
+    }
+    Ok(all)
+}
+
 /// One container. Of what it is told (arguments, environment) only [`PLAIN`] is read: secrets are put
-/// there.
+/// there. Where it signs users in, it is also kept which variables it has, and where they come from.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
@@ -95,9 +124,13 @@ pub struct Container {
     /// Those of its arguments that are flags in [`PLAIN`], each with its value.
     #[serde(deserialize_with = "plain_flags", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Those of its variables that are in [`PLAIN`].
+    /// Those of its variables that are in [`PLAIN`], and where they come from elsewhere, that they are
+    /// there.
     #[serde(deserialize_with = "plain_variables", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<Variable>,
+    /// What all of whose entries are variables of its.
+    #[serde(deserialize_with = "lean", skip_serializing_if = "Vec::is_empty")]
+    pub env_from: Vec<Source>,
     /// The ports it declares; it may listen on others.
     #[serde(deserialize_with = "lean")]
     pub ports: Vec<ContainerPort>,
@@ -129,11 +162,16 @@ fn without_token<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Mount>, D::Er
 
 /// What controllers, web applications and the API server are told that checks read, and that is
 /// never a secret.
-pub const PLAIN: [&str; 14] = [
+pub const PLAIN: &[&str] = &[
+    "--config",
+    "--ignore-exclude-lb",
+    "--ipvs-strict-arp",
+    "--lb-class",
     "--oidc-client-id",
     "--oidc-issuer-url",
     "--service-account-issuer",
     "--service-account-signing-key-file",
+    "--proxy-mode",
     "--service-cluster-ip-range",
     "--cluster-name",
     "--ingress-class",
@@ -148,13 +186,61 @@ pub const PLAIN: [&str; 14] = [
 
 /// A variable of a container's environment.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Variable {
     /// Its name.
     pub name: String,
     /// Its value; nothing where it comes from elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// Where it comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<ValueFrom>,
+}
+
+/// Where a variable comes from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ValueFrom {
+    /// An entry of a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<EntryOf>,
+    /// An entry of a ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<EntryOf>,
+}
+
+/// An entry of a Secret or a ConfigMap.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EntryOf {
+    /// Its name, in the pod's namespace.
+    pub name: String,
+    /// The entry.
+    pub key: String,
+}
+
+/// A Secret or a ConfigMap of which all entries are variables.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Source {
+    /// What stands before their names.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// The Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SourceName>,
+    /// The ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<SourceName>,
+}
+
+/// The name of a Secret or a ConfigMap.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceName {
+    /// In the pod's namespace.
+    pub name: String,
 }
 
 /// Flags and their values, be they one argument or two.
@@ -164,10 +250,10 @@ fn plain_flags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
     let mut args = all.into_iter().peekable();
     while let Some(arg) = args.next() {
         match arg.split_once('=') {
-            Some((flag, _)) if PLAIN.contains(&flag) => kept.push(arg),
-            None if PLAIN.contains(&arg.as_str()) => {
+            Some((flag, value)) if is_plain(flag) => kept.push(plain_flag(flag, value)),
+            None if is_plain(&arg) => {
                 let value = args.next_if(|next| !next.starts_with('-'));
-                kept.push(format!("{arg}={}", value.unwrap_or_default()));
+                kept.push(plain_flag(&arg, &value.unwrap_or_default()));
             }
             _ => (),
         }
@@ -176,14 +262,46 @@ fn plain_flags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
     Ok(kept)
 }
 
+/// Whether what a flag says is never a secret. Go's programs take them with one dash or two.
+fn is_plain(flag: &str) -> bool {
+    let bare = flag.trim_start_matches('-');
+    PLAIN.contains(&flag)
+        || bare.len() < flag.len() && PROXY_SETTINGS.contains(&&*bare.replace('-', "_"))
+}
+
+/// A flag with its value. Some programs take a whole configuration where others take its name.
+fn plain_flag(flag: &str, value: &str) -> String {
+    let named = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    let value = if flag == "--config" && !value.chars().all(named) { "" } else { value };
+    format!("{flag}={value}")
+}
+
+/// What a variable says is kept where that is never a secret; of the others, that they are there. There
+/// are many of them.
 fn plain_variables<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Variable>, D::Error> {
     let mut all: Vec<Variable> = null_is_empty(from)?;
-    all.retain(|variable| PLAIN.contains(&variable.name.as_str()));
+    for variable in &mut all {
+        let name = variable.name.as_str();
+        let is_plain = PLAIN.contains(&name) || PROXY_VARIABLES.contains(&name);
+        let from = variable.value_from.as_ref();
+        let comes = from
+            .is_some_and(|from| from.secret_key_ref.is_some() || from.config_map_key_ref.is_some());
+        if !comes {
+            variable.value_from = None;
+        }
+        variable.value = variable.value.take().filter(|_| is_plain);
+    }
     all.shrink_to_fit();
     Ok(all)
 }
 
 impl Container {
+    /// Whether it may be Dex, or a proxy that sends users there.
+    fn signs_in(&self) -> bool {
+        let names = ["dex", "authservice", "oauth2-proxy", "oauth2_proxy"];
+        names.iter().any(|name| self.image.contains(name) || self.name.contains(name))
+    }
+
     /// The value of a flag or a variable, where it is told one.
     pub fn told(&self, name: &str) -> Option<&str> {
         let flags = self.command.iter().chain(&self.args).filter_map(|arg| arg.split_once('='));
@@ -203,6 +321,9 @@ pub struct ContainerPort {
     pub name: Option<String>,
     /// Its number.
     pub container_port: u16,
+    /// The port of the node that leads to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_port: Option<u16>,
 }
 
 /// How the kubelet asks.
@@ -287,12 +408,23 @@ pub struct ContainerStatus {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerState {
+    /// It runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
     /// It can't be started, or not yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Stopped>,
     /// It ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terminated: Option<Stopped>,
+}
+
+/// That a container runs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Running {
+    /// Since when.
+    pub started_at: Option<Timestamp>,
 }
 
 /// Why a container doesn't run.
@@ -332,7 +464,8 @@ impl Pod {
             rest.strip_prefix('/').map(|rest| (mount.name.clone(), rest.len()))
         };
         let (volume, length) = mounts.filter_map(inside).min_by_key(|(_, length)| *length)?;
-        let secret = &self.spec.volumes.iter().find(|v| v.name == volume)?.secret;
+        let mut volumes = self.spec.volumes.iter().filter(|v| v.config_map.is_none());
+        let secret = &volumes.find(|v| v.name == volume)?.secret;
         let name = &file[file.len() - length..];
         let entry = match &secret.items[..] {
             [] => name,

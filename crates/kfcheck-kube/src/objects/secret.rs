@@ -4,12 +4,17 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use kfcheck::redact::REDACTED;
 use serde::{Deserialize, Serialize};
 
-use super::Metadata;
+use super::{DexConfig, Hidden, Metadata, PasswordHash, Sealed};
 use crate::object;
 
 /// The entries of a Secret that are public by nature: certificates, and the OAuth client id, which
 /// stands in every sign-in address.
-const PUBLIC: [&str; 4] = ["tls.crt", "ca.crt", "client_id", "clientId"];
+const PUBLIC: [&str; 7] =
+    ["tls.crt", "ca.crt", "client_id", "clientId", "client-id", "CLIENT_ID", "OIDC_CLIENT_ID"];
+
+/// How the entries end that hold what an OAuth client shows for being itself, whatever their case and
+/// what stands between the words: two of them have to be the same.
+const CLIENT_SECRET: &str = "clientsecret";
 
 /// A Secret without what is secret in it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -21,12 +26,16 @@ pub struct Secret {
     pub kind: String,
     /// Its entries.
     pub entries: BTreeMap<String, Entry>,
+    /// Dex's configuration, where it is one of them.
+    pub dex: Option<Box<DexConfig>>,
+    /// The entries that Dex may sign in to a directory with, by their names.
+    pub ldap: BTreeMap<String, Hidden>,
 }
 
 object!(Secret, core, "secrets", "Secret", true);
 
 /// One entry of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Entry {
     /// There is nothing in it.
     Empty,
@@ -34,6 +43,12 @@ pub enum Entry {
     Filled,
     /// It is public by nature.
     Public(String),
+    /// What an OAuth client shows for being itself.
+    ClientSecret(Sealed),
+    /// The hash of a password.
+    Hash(PasswordHash),
+    /// Dex's configuration.
+    Dex,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -57,17 +72,31 @@ impl From<OnWire> for Secret {
         let coded = coded.map(|(key, text)| (key, decode(text.unwrap_or_default())));
         let plain = wire.string_data.into_iter().flatten();
         let plain = plain.map(|(key, text)| (key, text.unwrap_or_default()));
-        let entries = coded.chain(plain).map(|(key, text)| {
+        let (mut dex, mut ldap) = (None, BTreeMap::new());
+        let mut entries = BTreeMap::new();
+        for (key, text) in coded.chain(plain) {
             let entry = match text.trim() {
                 "" => Entry::Empty,
                 text if PUBLIC.contains(&&*key) && !text.contains("PRIVATE KEY") => {
                     Entry::Public(text.to_owned())
                 }
-                _ => Entry::Filled,
+                text if is_client_secret(&key) => Entry::ClientSecret(Sealed::read(text)),
+                text if PasswordHash::is_one(text) => Entry::Hash(PasswordHash::read(text)),
+                _ if dex.is_none() && DexConfig::is_in(&wire.metadata.name, &key, &text) => {
+                    dex = Some(Box::new(DexConfig::read(&key, &text)));
+                    Entry::Dex
+                }
+                text => {
+                    let name = key.to_ascii_lowercase();
+                    if name.contains("ldap") || name.contains("bind") {
+                        ldap.insert(key.clone(), Hidden::keep(text));
+                    }
+                    Entry::Filled
+                }
             };
-            (key, entry)
-        });
-        Self { kind: wire.kind, entries: entries.collect(), metadata: wire.metadata }
+            entries.insert(key, entry);
+        }
+        Self { kind: wire.kind, entries, metadata: wire.metadata, dex, ldap }
     }
 }
 
@@ -78,6 +107,9 @@ impl From<Secret> for OnWire {
                 Entry::Empty => String::new(),
                 Entry::Filled => REDACTED.to_owned(),
                 Entry::Public(text) => text,
+                Entry::ClientSecret(secret) => Option::from(secret).unwrap_or_default(),
+                Entry::Hash(hash) => hash.into(),
+                Entry::Dex => secret.dex.as_ref().map(|dex| dex.write()).unwrap_or_default(),
             };
             (key, Some(STANDARD.encode(text)))
         });
@@ -89,7 +121,7 @@ impl From<Secret> for OnWire {
 impl Secret {
     /// Whether there is something in this entry.
     pub fn has(&self, key: &str) -> bool {
-        self.entries.get(key).is_some_and(|entry| *entry != Entry::Empty)
+        self.entries.get(key).is_some_and(|entry| !matches!(entry, Entry::Empty))
     }
 
     /// What is in this entry, if that is public.
@@ -99,10 +131,33 @@ impl Secret {
             _ => None,
         }
     }
+
+    /// What an OAuth client shows for being itself, if it is in this entry.
+    pub fn client_secret(&self, key: &str) -> Option<Sealed> {
+        match self.entries.get(key)? {
+            Entry::ClientSecret(secret) => Some(*secret),
+            Entry::Empty => Some(Sealed::Empty),
+            Entry::Public(_) | Entry::Filled | Entry::Hash(_) | Entry::Dex => None,
+        }
+    }
+
+    /// The hash of a password that is in this entry.
+    pub fn hash(&self, key: &str) -> Option<&PasswordHash> {
+        match self.entries.get(key)? {
+            Entry::Hash(hash) => Some(hash),
+            _ => None,
+        }
+    }
+}
+
+fn is_client_secret(key: &str) -> bool {
+    let bare: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+    bare.to_ascii_lowercase().ends_with(CLIENT_SECRET)
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use serde_json::json;
 
     use super::{Entry, Secret};
@@ -113,11 +168,36 @@ mod tests {
             "client_id": "aWQ=", "client_secret": "aHVudGVyMg==", "empty": "" } });
         let secret: Secret = serde_json::from_value(wire).unwrap();
         assert_eq!(secret.public("client_id"), Some("id"));
-        assert_eq!(secret.entries["client_secret"], Entry::Filled);
+        assert!(matches!(secret.entries["client_secret"], Entry::ClientSecret(_)));
         assert!(!secret.has("empty"));
         let written = serde_json::to_string(&secret).unwrap();
         assert!(!written.contains("aHVudGVyMg") && !written.contains("hunter2"), "{written}");
         let again: Secret = serde_json::from_str(&written).unwrap();
-        assert_eq!(again.entries, secret.entries);
+        assert_eq!(serde_json::to_string(&again).unwrap(), written);
+        let (one, other) =
+            (secret.client_secret("client_secret"), again.client_secret("client_secret"));
+        assert_eq!(one.unwrap().is_same(other.unwrap()), Some(true));
+    }
+
+    #[test]
+    fn a_hash_and_a_configuration_of_dexs_are_read_and_not_written() {
+        let hash = bcrypt::hash("12341234", 4).unwrap();
+        let config = "issuer: https://kf.example.com/dex\nconnectors:\n- type: ldap\n  config:\n    bindPW: hunter2\n";
+        let wire = json!({ "metadata": { "name": "dex" }, "stringData": {
+            "DEX_USER_PASSWORD": hash, "config.yaml": config, "other": "hunter3" } });
+        let secret: Secret = serde_json::from_value(wire).unwrap();
+        assert_eq!(secret.hash("DEX_USER_PASSWORD").unwrap().is_of(&["12341234"]), Some(true));
+        assert_eq!(
+            secret.dex.as_ref().unwrap().issuer.as_deref(),
+            Some("https://kf.example.com/dex")
+        );
+        let written = serde_json::to_value(&secret).unwrap();
+        let again: Secret = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&again).unwrap(), written);
+        for (key, text) in written["data"].as_object().unwrap() {
+            let plain = STANDARD.decode(text.as_str().unwrap()).unwrap();
+            let plain = String::from_utf8(plain).unwrap();
+            assert!(!plain.contains("hunter") && !plain.contains("$2"), "{key}: {plain}");
+        }
     }
 }

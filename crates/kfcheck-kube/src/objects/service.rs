@@ -34,6 +34,22 @@ pub struct ServiceSpec {
     /// Its ports.
     #[serde(deserialize_with = "null_is_empty")]
     pub ports: Vec<ServicePort>,
+    /// `Local`: a node sends requests from outside to its own pods only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<String>,
+    /// The address that its load balancer is to have.
+    #[serde(rename = "loadBalancerIP", skip_serializing_if = "Option::is_none")]
+    pub load_balancer_ip: Option<String>,
+    /// Whose load balancer it is to be; None: the cluster's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancer_class: Option<String>,
+    /// Addresses that somebody else leads to the nodes.
+    #[serde(
+        rename = "externalIPs",
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub external_ips: Vec<String>,
 }
 
 /// What a Service got.
@@ -92,6 +108,11 @@ impl Service {
         self.metadata.annotations.keys().any(asks)
     }
 
+    /// Whether a node sends requests from outside to its own pods only.
+    pub fn is_local(&self) -> bool {
+        self.spec.external_traffic_policy.as_deref() == Some("Local")
+    }
+
     /// The labels of its pods, as `kubectl -l` takes them.
     pub fn selector(&self) -> String {
         let labels = self.spec.selector.iter().map(|(name, value)| format!("{name}={value}"));
@@ -139,6 +160,9 @@ pub struct SliceEndpoint {
     /// The pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_ref: Option<TargetRef>,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
 }
 
 /// How an endpoint goes.
@@ -206,4 +230,7 @@ pub struct EndpointAddress {
     /// The pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_ref: Option<TargetRef>,
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
 }

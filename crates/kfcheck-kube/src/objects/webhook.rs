@@ -53,7 +53,7 @@ pub struct Webhook {
 }
 
 /// Some objects, by their labels.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LabelSelector {
     /// Labels that they have.
@@ -65,7 +65,7 @@ pub struct LabelSelector {
 }
 
 /// What a label has to be like.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LabelRule {
     /// The label.

@@ -56,6 +56,9 @@ pub struct WorkloadStatus {
     /// How many of its pods are ready.
     #[serde(alias = "numberReady")]
     pub ready_replicas: u32,
+    /// How many pods a DaemonSet is to have: one on every node that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_number_scheduled: Option<u32>,
     /// For example `Available`, `ReplicaFailure`.
     #[serde(deserialize_with = "null_is_empty")]
     pub conditions: Vec<Condition>,
@@ -91,5 +94,7 @@ workload! {
     /// One Deployment.
     Deployment, ["apps", "extensions"], "deployments", "Deployment";
     /// One StatefulSet.
-    StatefulSet, ["apps", "extensions"], "statefulsets", "StatefulSet"
+    StatefulSet, ["apps", "extensions"], "statefulsets", "StatefulSet";
+    /// One DaemonSet.
+    DaemonSet, ["apps", "extensions"], "daemonsets", "DaemonSet"
 }

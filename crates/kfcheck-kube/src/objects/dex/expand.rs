@@ -1,0 +1,143 @@
+use serde::{Deserialize, Serialize};
+
+/// A value in which Dex puts variables of its environment for what follows a `$` (dexidp/dex,
+/// `cmd/dex/config.go`: `os.ExpandEnv` on the configuration of storage and connectors, unless
+/// `DEX_EXPAND_ENV` is false).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Expansion {
+    /// Which value: `bindPW`.
+    pub path: String,
+    /// The variables that are named as such.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
+    /// How many others there are. What their names would be may be a part of a password.
+    pub others: usize,
+}
+
+impl Expansion {
+    /// What Dex puts for something in `value`; nothing where it leaves it as it is. Of a secret, only
+    /// what must be meant for a variable is kept.
+    pub(super) fn of(path: &str, value: &str, is_secret: bool) -> Option<Self> {
+        let mut found = Self { path: path.to_owned(), ..Self::default() };
+        for name in names(value) {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let braced = value.contains(&format!("${{{name}}}"));
+            let whole = value == format!("${name}") && name.contains('_');
+            let meant = !name.is_empty() && name.chars().all(is_name) && (braced || whole);
+            if meant || !is_secret && !name.is_empty() {
+                found.variables.push(name.to_owned());
+            } else {
+                found.others += 1;
+            }
+        }
+        (found.others > 0 || !found.variables.is_empty()).then_some(found)
+    }
+}
+
+/// What Go's `os.Expand` takes for names of variables; an empty one is what it swallows.
+fn names(text: &str) -> Vec<&str> {
+    let is_special = |c: char| "*#$@!?-0123456789".contains(c);
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('$') {
+        rest = after;
+        let Some(first) = rest.chars().next() else { break };
+        if let Some(inside) = rest.strip_prefix('{') {
+            let (name, after) = inside.split_once('}').unwrap_or(("", inside));
+            found.push(name);
+            rest = after;
+        } else if is_special(first) {
+            found.push(&rest[..1]);
+            rest = &rest[1..];
+        } else {
+            let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+            if end > 0 {
+                found.push(&rest[..end]);
+            }
+            rest = &rest[end..];
+        }
+    }
+    found
+}
+
+/// What Dex makes of a value, with the variables that it has.
+pub fn expand_env(text: &str, mut variable: impl FnMut(&str) -> Option<String>) -> String {
+    let mut done = String::new();
+    let mut rest = text;
+    for name in names(text) {
+        let Some(at) = next(rest, name) else { continue };
+        let (before, after) = rest.split_at(at);
+        done += before;
+        done += &variable(name).unwrap_or_default();
+        let braced = after[1..].starts_with('{');
+        let closed = braced && after[2 + name.len()..].starts_with('}');
+        rest = &after[1 + name.len() + usize::from(braced) + usize::from(closed)..];
+    }
+    done + rest
+}
+
+/// Where the `$` of a name is.
+fn next(text: &str, name: &str) -> Option<usize> {
+    let mut places = text.match_indices('$').map(|(at, _)| at);
+    places.find(|at| {
+        let after = &text[at + 1..];
+        let braced = after.strip_prefix('{');
+        braced.unwrap_or(after).starts_with(name) && (braced.is_some() || !name.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Expansion, expand_env, names};
+
+    #[test]
+    fn names_are_what_go_takes_for_them() {
+        for (text, expected) in [
+            ("plain", &[][..]),
+            ("ends with $", &[]),
+            ("a$ b", &[]),
+            ("$HOME/x", &["HOME"]),
+            ("pa$$word", &["$"]),
+            ("p$1word", &["1"]),
+            ("a${B_C}d$e", &["B_C", "e"]),
+            ("${}", &[""]),
+            ("${open", &[""]),
+            ("p$ä", &[]),
+        ] {
+            assert_eq!(names(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_dex_makes_of_a_value_is_what_go_makes_of_it() {
+        let has = |name: &str| (name == "SET").then(|| "yes".to_owned());
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("a$", "a$"),
+            ("pa$$word", "paword"),
+            ("p$1word", "pword"),
+            ("pa$word1!", "pa!"),
+            ("x${SET}y$SET", "xyesyyes"),
+            ("${}a", "a"),
+            ("${open", "open"),
+            ("a$ b", "a$ b"),
+        ] {
+            assert_eq!(expand_env(text, has), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_password_is_no_name_to_be_kept() {
+        let of = |value| Expansion::of("bindPW", value, true).unwrap();
+        assert_eq!(of("pa$word1").variables, Vec::<String>::new());
+        assert_eq!(of("pa$word1").others, 1);
+        assert_eq!(of("$Secret1").others, 1);
+        assert_eq!(of("$LDAP_BIND_PW").variables, ["LDAP_BIND_PW"]);
+        assert_eq!(of("${LDAPPW}").variables, ["LDAPPW"]);
+        assert_eq!(Expansion::of("bindPW", "plain", true), None);
+        let filter = Expansion::of("userSearch.filter", "(cn=$name)", false).unwrap();
+        assert_eq!(filter.variables, ["name"]);
+    }
+}

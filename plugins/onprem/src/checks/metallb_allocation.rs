@@ -1,0 +1,239 @@
+use std::net::IpAddr;
+
+use jiff::ToSpan;
+use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Risk, async_trait, check};
+use kfcheck_kube::Service;
+
+use crate::{
+    Fronts, Installation, MetalLbFronts, addresses, announcers::last_event,
+    checks::metallb_pool::may_use,
+};
+
+check! {
+    /// ## What it checks
+    /// That every Service of type LoadBalancer at the entrance has got its address from MetalLB: that
+    /// the address or the pool that it asks for is there, and what MetalLB's controller says where it
+    /// gives none.
+    ///
+    /// ## Why it matters
+    /// Without an address the gateway is `<pending>`, and only the ports of the nodes lead to it.
+    ///
+    /// ## How to fix it
+    /// The event says what is in the way: a pool without a free address, an address that is in no
+    /// pool or that another Service has, a pool that no Service gets addresses from unasked.
+    pub(crate) struct MetalLbAllocation;
+    id: "onprem-metallb-allocation",
+    title: "MetalLB has given the gateway's Service an address",
+}
+
+/// Where a Service asks for a pool.
+const POOL: [&str; 2] = ["metallb.io/address-pool", "metallb.universe.tf/address-pool"];
+/// Where a Service asks for addresses.
+const ADDRESSES: [&str; 2] = ["metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs"];
+
+/// How long the controller may take, in minutes.
+const PATIENCE: i64 = 2;
+
+/// The pool that a Service asks for.
+pub(crate) fn pool_asked(service: &Service) -> Option<&str> {
+    service.metadata.annotation(&POOL).map(str::trim).filter(|pool| !pool.is_empty())
+}
+
+/// The addresses that a Service asks for.
+fn addresses_asked(service: &Service) -> Vec<&str> {
+    let annotated = service.metadata.annotation(&ADDRESSES).unwrap_or_default().split(',');
+    let asked = annotated.chain(service.spec.load_balancer_ip.as_deref());
+    asked.map(str::trim).filter(|address| !address.is_empty()).collect()
+}
+
+#[async_trait]
+impl Check for MetalLbAllocation {
+    async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
+        let fronts = cx.get(MetalLbFronts).await?;
+        let Some(Fronts { metallb, services }) = &*fronts else {
+            out.skip("MetalLB is not installed here");
+            return Ok(());
+        };
+        if services.is_empty() {
+            out.skip("no Service at the entrance has its address from MetalLB");
+        }
+        for service in services {
+            if addresses(service).is_empty() {
+                report_pending(cx, metallb, service, out).await;
+            } else {
+                out.ok(&**service);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn report_pending(cx: &Cx, metallb: &Installation, service: &Service, out: &mut Findings) {
+    let said = last_event(cx, &service.resource(), |event| event.by().contains("metallb")).await;
+    let said = said.ok().flatten();
+    let says = said.as_ref().map(|event| format!("{}: {}", event.reason, event.message));
+    let show = format!(
+        "kubectl describe service -n {} {}",
+        service.metadata.namespace(),
+        service.metadata.name
+    );
+    for controller in metallb.controllers.iter().flatten() {
+        out.depends(service, &**controller);
+    }
+    let pools = metallb.pools.as_ref().map_or(&[][..], Vec::as_slice);
+    for pool in pools.iter().filter(|pool| may_use(pool, service)) {
+        out.depends(service, &pool.resource);
+    }
+    if let Some(wrong) = asked_in_vain(metallb, service) {
+        let finding = out.fail(service, wrong).serving();
+        says.iter().for_each(|says| {
+            finding.evidence("says", says);
+        });
+        let pools: Vec<_> = pools.iter().map(|pool| pool.name.as_str()).collect();
+        finding.evidence("pools", pools.join(", "));
+        finding.fix(Risk::None, "shows what it asks for", show);
+        return;
+    }
+    let now = cx.get(Now).await.map(|now| *now).ok();
+    let until = service.metadata.creation_timestamp;
+    let until = until.and_then(|since| since.checked_add(PATIENCE.minutes()).ok());
+    let is_new = until.zip(now).is_some_and(|(until, now)| now < until);
+    let finding = if is_new && said.is_none() {
+        out.warn(service, "has no address from MetalLB yet")
+    } else {
+        out.symptom(service, "has no address from MetalLB")
+    };
+    if let Some(says) = says {
+        finding.evidence("says", says);
+    }
+    finding.fix(Risk::None, "shows what MetalLB says of it", show);
+}
+
+/// What a Service asks for that MetalLB doesn't have.
+fn asked_in_vain(metallb: &Installation, service: &Service) -> Option<String> {
+    let pools = metallb.pools.as_ref().ok()?;
+    if let Some(asked) = pool_asked(service)
+        && !pools.is_empty()
+        && !pools.iter().any(|pool| pool.name == asked)
+    {
+        return Some(format!("asks for pool {asked}, which does not exist"));
+    }
+    for asked in addresses_asked(service) {
+        let Ok(address) = asked.parse::<IpAddr>() else {
+            return Some(format!("asks for {asked}, which is no address"));
+        };
+        if !pools.is_empty() && metallb.pool_of(address).is_none() {
+            return Some(format!("asks for {address}, which is in no pool"));
+        }
+    }
+    let asks = pool_asked(service).is_some() || !addresses_asked(service).is_empty();
+    (!asks && !pools.is_empty() && pools.iter().all(|pool| !pool.auto_assign))
+        .then(|| "asks for no pool, and none gives addresses unasked".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::MetalLbAllocation;
+    use crate::testing::{Deployment, event};
+
+    /// The gateway's Service waits for an address.
+    fn pending() -> Deployment {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["status"] = json!({});
+        deployment
+    }
+
+    #[tokio::test]
+    async fn a_service_with_an_address_passes() {
+        let says = Deployment::healthy().report(&MetalLbAllocation).await;
+        assert!(says.contains("pass     onprem-metallb-allocation"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn what_the_controller_says_is_shown() {
+        let mut deployment = pending();
+        deployment.add(event(
+            "AllocationFailed",
+            "Warning",
+            "Failed to allocate IP for \"istio-system/istio-ingressgateway\": no available IPs",
+            "2026-11-21T11:59:00Z",
+        ));
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-allocation
+              Service istio-system/istio-ingressgateway has no address from MetalLB
+                says      AllocationFailed: Failed to allocate IP for
+                          "istio-system/istio-ingressgateway": no available IPs
+                fix       shows what MetalLB says of it
+                          kubectl describe service -n istio-system istio-ingressgateway
+              kubectl kfcheck explain onprem-metallb-allocation
+
+            FAIL     onprem-metallb-allocation
+                     MetalLB has given the gateway's Service an address
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAllocation).await);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_in_no_pool_is_never_given() {
+        let mut deployment = pending();
+        deployment.object("Service")["spec"]["loadBalancerIP"] = "10.64.141.43".into();
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-allocation
+              Service istio-system/istio-ingressgateway asks for 10.64.141.43, which is in
+                no pool
+                pools     default
+                fix       shows what it asks for
+                          kubectl describe service -n istio-system istio-ingressgateway
+              kubectl kfcheck explain onprem-metallb-allocation
+
+            FAIL     onprem-metallb-allocation
+                     MetalLB has given the gateway's Service an address
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAllocation).await);
+        let mut deployment = pending();
+        deployment.object("Service")["metadata"]["annotations"] =
+            json!({ "metallb.universe.tf/address-pool": "public" });
+        let says = deployment.report(&MetalLbAllocation).await;
+        assert!(says.contains("asks for pool public, which does not"), "{says}");
+        let mut deployment = pending();
+        deployment.object("IPAddressPool")["spec"]["autoAssign"] = false.into();
+        let says = deployment.report(&MetalLbAllocation).await;
+        assert!(says.contains("asks for no pool, and none gives"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_new_service_is_waited_for() {
+        let mut deployment = pending();
+        deployment.object("Service")["metadata"]["creationTimestamp"] =
+            "2026-11-21T11:59:00Z".into();
+        let says = deployment.report(&MetalLbAllocation).await;
+        assert!(says.contains("warn     onprem-metallb-allocation"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn another_load_balancers_service_is_left_alone() {
+        let mut deployment = pending();
+        deployment.object("Service")["spec"]["loadBalancerClass"] = "kube-vip.io/kube-vip".into();
+        expect![[r#"
+            10.64.140.43: nothing broken found. 0 root causes, 0 symptoms; 0 checks passed,
+            0 not seen.
+
+            skip     onprem-metallb-allocation
+                     MetalLB has given the gateway's Service an address
+                     (no Service at the entrance has its address from MetalLB)
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAllocation).await);
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["status"]["loadBalancer"]["ingress"][0]["ip"] =
+            "10.64.140.12".into();
+        let says = deployment.report(&MetalLbAllocation).await;
+        assert!(says.contains("skip     onprem-metallb-allocation"), "{says}");
+    }
+}
