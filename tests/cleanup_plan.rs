@@ -374,6 +374,19 @@ proptest! {
 }
 
 #[test]
+fn of_a_cluster_that_is_being_made_there_is_no_plan() {
+    let stack = Stack {
+        stack_name: "eksctl-kf-old-cluster".to_owned(),
+        stack_status: "CREATE_IN_PROGRESS".to_owned(),
+        ..Stack::default()
+    };
+    let left = StackLeft { stack, ..StackLeft::default() };
+    let estate = Estate { cluster: CLUSTER.to_owned(), stacks: vec![left], ..Estate::default() };
+    let refused = Plan::of(&estate, &Wishes::default());
+    assert_eq!(refused, Err(Refusal::OnItsWay("eksctl-kf-old-cluster".to_owned())));
+}
+
+#[test]
 fn a_stack_whose_own_cluster_lives_stays_whatever_its_tags_say() {
     let part = StackResource {
         resource_type: "AWS::EKS::Cluster".to_owned(),

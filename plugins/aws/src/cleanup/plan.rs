@@ -154,6 +154,9 @@ pub enum Refusal {
     /// The cluster is there.
     #[error("cluster {0} exists, so nothing of it is left behind")]
     Alive(String),
+    /// Somebody is making it.
+    #[error("stack {0} is being created, so its cluster may be on its way")]
+    OnItsWay(String),
     /// A wish that can't be fulfilled.
     #[error("{0}")]
     Wish(String),
@@ -166,6 +169,10 @@ impl Plan {
     pub fn of(estate: &Estate, wishes: &Wishes) -> Result<Self, Refusal> {
         if estate.living.contains(&estate.cluster) {
             return Err(Refusal::Alive(estate.cluster.clone()));
+        }
+        let mut stacks = estate.stacks.iter();
+        if let Some(made) = stacks.find(|left| left.stack.stack_status == "CREATE_IN_PROGRESS") {
+            return Err(Refusal::OnItsWay(made.name().to_owned()));
         }
         check(estate, wishes)?;
         let mut plan = Self {
@@ -210,6 +217,11 @@ impl Plan {
             self.keep(what, "no stack tells which network the cluster was in");
             return;
         };
+        if let Some(alive) = estate.living.first() {
+            let because = format!("cluster {alive} exists, and is in the same network");
+            self.keep("load balancers, security groups and network interfaces", because);
+            return;
+        }
         let made = estate.made();
         let cluster = &*estate.cluster;
         for left in &network.balancers {
