@@ -30,6 +30,8 @@ use kfcheck_mocks::{
     OutsideMock,
 };
 use kfcheck_mocks::{Proxy, Served, Server, Times};
+use kfcheck_onprem::{AddressPool, BgpAdvertisement, BgpPeer, ConfigurationState, IpAddressPool};
+use kfcheck_onprem::{L2Advertisement, ServiceL2Status};
 use kfcheck_probe::{ArpAnswer, AskArp, BindPassword, BindPasswords, Dial, Ldap, Through};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
@@ -43,14 +45,18 @@ fn kinds() -> Vec<ObjectKind> {
         K::KIND
     }
     vec![
+        kind::<AddressPool>(),
         kind::<ApiGateway>(),
         kind::<ApiRoute>(),
         kind::<AuthorizationPolicy>(),
         kind::<BackendConfig>(),
         kind::<BackendPolicy>(),
+        kind::<BgpAdvertisement>(),
+        kind::<BgpPeer>(),
         kind::<Certificate>(),
         kind::<CloudEndpoint>(),
         kind::<ConfigMap>(),
+        kind::<ConfigurationState>(),
         kind::<CustomResourceDefinition>(),
         kind::<Deployment>(),
         kind::<EndpointSlice>(),
@@ -61,6 +67,8 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<HealthCheckPolicy>(),
         kind::<InferenceService>(),
         kind::<Ingress>(),
+        kind::<IpAddressPool>(),
+        kind::<L2Advertisement>(),
         kind::<ManagedCertificate>(),
         kind::<MutatingWebhook>(),
         kind::<Namespace>(),
@@ -70,6 +78,7 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<RequestAuthentication>(),
         kind::<Secret>(),
         kind::<Service>(),
+        kind::<ServiceL2Status>(),
         kind::<ServiceNetworkEndpointGroup>(),
         kind::<StatefulSet>(),
         kind::<ValidatingWebhook>(),
