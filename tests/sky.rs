@@ -11,14 +11,15 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use kfcheck::{Bundle, Clock, Cx, FactError, ObjectKind, World, async_trait};
 use kfcheck_aws::{AuthorizationPolicy, Aws, AwsAccess, EnvoyFilter};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{BackendPolicy, HealthCheckPolicy};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
 use kfcheck_kube::{
-    Access, Certificate, ConfigMap, CustomResourceDefinition, Deployment, EndpointSlice, Endpoints,
-    Event,
+    Access, Certificate, ConfigMap, CustomResourceDefinition, DaemonSet, Deployment, EndpointSlice,
+    Endpoints, Event,
 };
 use kfcheck_kube::{ApiGateway, ApiRoute};
 use kfcheck_kube::{Gateway, InferenceService, Ingress, KubeClient, MutatingWebhook, Namespace};
@@ -31,7 +32,7 @@ use kfcheck_mocks::{
 };
 use kfcheck_mocks::{Proxy, Served, Server, Times};
 use kfcheck_onprem::{AddressPool, BgpAdvertisement, BgpPeer, ConfigurationState, IpAddressPool};
-use kfcheck_onprem::{L2Advertisement, ServiceL2Status};
+use kfcheck_onprem::{L2Advertisement, ServiceL2Status, Whereabouts};
 use kfcheck_probe::{ArpAnswer, AskArp, BindPassword, BindPasswords, Dial, Ldap, Through};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
@@ -58,6 +59,7 @@ fn kinds() -> Vec<ObjectKind> {
         kind::<ConfigMap>(),
         kind::<ConfigurationState>(),
         kind::<CustomResourceDefinition>(),
+        kind::<DaemonSet>(),
         kind::<Deployment>(),
         kind::<EndpointSlice>(),
         kind::<Endpoints>(),
@@ -144,6 +146,20 @@ fn undumped(objects: &[Value]) -> Vec<Value> {
     names.difference(&dumped).map(filler).collect()
 }
 
+/// The bundle with Dex told to trust `authority`, as nobody has the keys of those that it names.
+fn trusting(served: Served, authority: &str) -> Served {
+    let coded = BASE64.encode(authority);
+    let is_code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    served.with_texts(|text| {
+        let mut parts = text.split("rootCAData: ");
+        let mut whole = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            whole += &format!("rootCAData: {coded}{}", part.trim_start_matches(is_code));
+        }
+        whole
+    })
+}
+
 /// How long it was waited for an API server that said nothing at all, if it did.
 fn silence(served: &Served) -> Option<Duration> {
     let waited = &served.manifest()["errors"]["bundle#kubernetes"]["timedOut"]["secs"];
@@ -223,6 +239,8 @@ struct Dialer {
     silent: BTreeSet<SocketAddr>,
     /// Where directories are dialled, and whether they let one wait; none: they are not there.
     directories: BTreeMap<SocketAddr, (Option<SocketAddr>, bool)>,
+    /// The ports of servers without TLS, beside 80.
+    plain: BTreeSet<u16>,
     delay: Duration,
 }
 
@@ -241,6 +259,9 @@ impl Dial for Dialer {
         }
         if self.closed.contains(&address) {
             return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        if self.plain.contains(&address.port()) {
+            return TcpStream::connect(self.through.plain).await;
         }
         self.through.dial(address).await
     }
@@ -271,11 +292,19 @@ impl BindPasswords for Passwords {
     async fn password(&self, _cx: &Cx, connector: &str) -> Result<BindPassword, FactError> {
         let all = self.0.json("probes/ldap").unwrap_or_default();
         let mut all = all.as_array().into_iter().flatten();
-        let bind = all.find(|one| one["connector"] == connector).map(|one| &one["binds"][0]);
-        let unknown = || kfcheck::Fault::Unreachable("nobody has signed in".to_owned());
-        let bind = bind.filter(|bind| !bind.is_null()).ok_or_else(unknown)?;
-        let source = bind["passwordSource"].as_str().unwrap_or_default();
-        Ok(BindPassword::new("not-a-secret", source))
+        let ours = all.find(|one| one["connector"] == connector);
+        let binds = ours.and_then(|one| one["binds"].as_array()).into_iter().flatten();
+        let sources = binds.map(|bind| bind["passwordSource"].as_str().unwrap_or_default());
+        let (literal, plain): (Vec<_>, Vec<_>) = sources.partition(|s| s.contains("literal"));
+        match (plain.first(), literal.first()) {
+            (Some(plain), None) => Ok(BindPassword::new("not-a-secret", *plain)),
+            (Some(plain), Some(literal)) => Ok(BindPassword::new("not-a-secret", *plain)
+                .written("not-a-secret, literal", *literal)),
+            (None, Some(literal)) => Ok(BindPassword::new("not-a-secret, literal", *literal)),
+            (None, None) => {
+                Err(kfcheck::Fault::Unreachable("nobody has signed in".to_owned()).into())
+            }
+        }
     }
 }
 
@@ -306,6 +335,7 @@ impl Sky {
         let served = Served::of(&completed(bundle));
         let kinds: Vec<_> = kinds().iter().map(installed).collect();
         let outside = OutsideMock::new(served.clone()).start().await.expect("a port");
+        let served = trusting(served, outside.ca_pem());
         let pods = outside.directories().iter().filter_map(|d| Some((d.pod.as_deref()?, d.at?)));
         let kubernetes = KubernetesMock::new(served.clone()).installing(kinds).forwarding(pods);
         let kubernetes = set_up(kubernetes);
@@ -370,6 +400,7 @@ impl Sky {
                 closed: self.answering_with(|error| !error.contains("time")),
                 silent: self.answering_with(|error| error.contains("time")),
                 directories: self.directories(),
+                plain: self.plain_ports(),
                 delay,
             })
             .arp(Wire(self.served.clone()))
@@ -378,6 +409,14 @@ impl Sky {
             Some(time) => outside.at(time),
             None => outside,
         }
+    }
+
+    /// The ports that were asked at without TLS.
+    fn plain_ports(&self) -> BTreeSet<u16> {
+        let web = self.served.json("probes/http").unwrap_or_default();
+        let urls = web.as_array().into_iter().flatten().filter_map(|answer| answer["url"].as_str());
+        let urls = urls.filter_map(|url| url::Url::parse(url).ok());
+        urls.filter(|url| url.scheme() == "http").filter_map(|url| url.port()).collect()
     }
 
     /// Where each directory is dialled, and what stands in for it.
@@ -555,6 +594,10 @@ impl Sky {
             .client(Ok(KubeClient::new(self.access(&kubernetes))))
             .client(Ok(self.way_out(Duration::ZERO)))
             .client(Ok(Ldap::new(Passwords(self.served.clone()), PortForward)))
+            .setting(Whereabouts {
+                address: self.said("onprem", "address"),
+                hostname: self.said("onprem", "hostname"),
+            })
             .setting(Clock(self.time()))
             .setting(Target::default());
         (provider.prepare)(world)

@@ -200,25 +200,18 @@ impl LdapProbe {
                 return Ok(false);
             }
         };
-        let source = Some(password.source.clone()).filter(|source| !source.is_empty());
-        let mut bind = LdapBind { dn, password_source: source, ..LdapBind::default() };
-        if password.secret.is_empty() && !bind.dn.is_empty() {
-            // RFC 4513, section 5.1.2: many servers take that for nobody, and say that it worked.
-            let why = "the password is empty, so it was not sent: servers take that for nobody";
-            (bind.ok, bind.error) = (Some(false), Some(why.to_owned()));
-        } else {
-            let without = |text: String| match &*password.secret {
-                "" => text,
-                secret => text.replace(secret, kfcheck::redact::REDACTED),
-            };
-            let outcome = within(BIND, connection.bind(&bind.dn, &password.secret)).await;
-            let outcome = outcome.map_err(without)?;
-            bind.ok = Some(outcome.is_success());
-            bind.error = (!outcome.is_success()).then(|| without(said(&outcome)));
-            bind.result_code = Some(outcome.code);
+        let mut may_go_on = false;
+        let literal = password.literal.clone();
+        let first = (password.secret, password.source);
+        for (secret, source) in [Some(first), literal].into_iter().flatten() {
+            let bind = sign_in(connection, &dn, &secret, source).await?;
+            may_go_on = bind.ok == Some(true);
+            let is_refused = bind.result_code == Some(LdapCode::INVALID_CREDENTIALS);
+            answer.binds.push(bind);
+            if !is_refused {
+                break;
+            }
         }
-        let may_go_on = bind.ok == Some(true);
-        answer.binds.push(bind);
         Ok(may_go_on)
     }
 
@@ -260,6 +253,33 @@ impl LdapProbe {
         }
         found
     }
+}
+
+/// One try to sign in. An error: there was no answer.
+async fn sign_in(
+    connection: &mut Connected,
+    dn: &str,
+    secret: &str,
+    source: String,
+) -> Result<LdapBind, String> {
+    let password_source = Some(source).filter(|source| !source.is_empty());
+    let mut bind = LdapBind { dn: dn.to_owned(), password_source, ..LdapBind::default() };
+    if secret.is_empty() && !dn.is_empty() {
+        // RFC 4513, section 5.1.2: many servers take that for nobody, and say that it worked.
+        let why = "the password is empty, so it was not sent: servers take that for nobody";
+        (bind.ok, bind.error) = (Some(false), Some(why.to_owned()));
+        return Ok(bind);
+    }
+    let without = |text: String| match secret {
+        "" => text,
+        secret => text.replace(secret, kfcheck::redact::REDACTED),
+    };
+    let outcome = within(BIND, connection.bind(dn, secret)).await;
+    let outcome = outcome.map_err(without)?;
+    bind.ok = Some(outcome.is_success());
+    bind.error = (!outcome.is_success()).then(|| without(said(&outcome)));
+    bind.result_code = Some(outcome.code);
+    Ok(bind)
 }
 
 /// A search that is under way.
