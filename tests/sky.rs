@@ -237,6 +237,7 @@ struct Dialer {
     through: Through,
     closed: BTreeSet<SocketAddr>,
     silent: BTreeSet<SocketAddr>,
+    lost: BTreeSet<SocketAddr>,
     /// Where directories are dialled, and whether they let one wait; none: they are not there.
     directories: BTreeMap<SocketAddr, (Option<SocketAddr>, bool)>,
     /// The ports of servers without TLS, beside 80.
@@ -256,6 +257,9 @@ impl Dial for Dialer {
         }
         if self.silent.contains(&address) {
             return Err(io::ErrorKind::TimedOut.into());
+        }
+        if self.lost.contains(&address) {
+            return Err(io::Error::new(io::ErrorKind::HostUnreachable, "no route to host"));
         }
         if self.closed.contains(&address) {
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -397,7 +401,9 @@ impl Sky {
             .expect("a resolver")
             .dialer(Dialer {
                 through: Through { tls, plain },
-                closed: self.answering_with(|error| !error.contains("time")),
+                closed: self
+                    .answering_with(|error| !error.contains("time") && !error.contains("no route")),
+                lost: self.answering_with(|error| error.contains("no route")),
                 silent: self.answering_with(|error| error.contains("time")),
                 directories: self.directories(),
                 plain: self.plain_ports(),
@@ -444,8 +450,9 @@ impl Sky {
         let at = |(host, port): (String, u16)| {
             let ours = names.iter().filter(|name| name["name"] == *host);
             let answers = ours.flat_map(|n| n["answers"].as_array().cloned().unwrap_or_default());
-            let addresses: Vec<IpAddr> =
+            let mut addresses: Vec<IpAddr> =
                 answers.filter_map(|address| address.as_str()?.parse().ok()).collect();
+            addresses.extend(host.trim_matches(['[', ']']).parse::<IpAddr>());
             addresses.into_iter().map(move |address| SocketAddr::new(address, port))
         };
         let those = |which: &dyn Fn(&Value) -> bool| -> BTreeSet<SocketAddr> {

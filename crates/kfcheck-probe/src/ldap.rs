@@ -465,8 +465,9 @@ impl LdapEntry {
     }
 }
 
-/// The attributes whose values are kept: logins, mail addresses and memberships.
-const KEPT: [&str; 11] = [
+/// The attributes whose values are kept: logins, mail addresses and memberships. They are asked for
+/// in any case, as a connector may name the wrong one.
+pub(crate) const KEPT: [&str; 11] = [
     "uid",
     "samaccountname",
     "userprincipalname",

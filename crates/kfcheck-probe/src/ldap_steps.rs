@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     BindPassword, Ldap, LdapAnswer, LdapBind, LdapCode, LdapConnect, LdapEntry, LdapFound,
     LdapMatcher, LdapProbe, LdapPurpose, LdapRoots, LdapSearch, LdapSecurity, Outside, Stream, Way,
+    ldap::KEPT,
     ldap_wire::{Answer, Filter, Outcome, Search, Wire},
     outside::LAYER,
     tls::shake_hands,
@@ -322,7 +323,9 @@ impl<'a> Running<'a> {
         let attributes = self.search.attributes.iter().chain(matchers).map(String::as_str);
         let mut attributes: BTreeSet<_> =
             attributes.filter(|name| !name.is_empty() && *name != "DN").collect();
-        attributes.insert("objectClass");
+        let known = KEPT.iter().copied().chain(["cn"]);
+        let asked: Vec<_> = attributes.iter().map(|name| name.to_lowercase()).collect();
+        attributes.extend(known.filter(|name| !asked.iter().any(|asked| asked == name)));
         let search = Search {
             base: &self.search.base_dn,
             whole_tree: self.search.is_whole_tree(),
