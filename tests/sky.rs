@@ -104,6 +104,9 @@ pub fn completed(bundle: Bundle) -> Bundle {
         (Some(probes), _) => bundle.with("probes/http.json", probes),
         (None, _) => bundle,
     };
+    if let Some(probes) = undiscovered(&Served::of(&bundle)) {
+        bundle = bundle.with("probes/http.json", probes);
+    }
     let text = |object: &'_ Value, field: &str| object[field].as_str().unwrap_or("").to_owned();
     for kind in kinds() {
         let is = |object: &Value| kind.matches(&text(object, "apiVersion"), &text(object, "kind"));
@@ -184,6 +187,26 @@ fn unasked(served: &Served) -> Option<Value> {
     Some(web)
 }
 
+/// The answers to requests, with one for an issuer that only the cluster knows and that nobody asked
+/// from inside of it: its name is found nowhere else.
+fn undiscovered(served: &Served) -> Option<Value> {
+    let mut web = served.json("probes/http")?;
+    let is_map = |object: &&Value| object["kind"] == "ConfigMap";
+    let objects = served.objects();
+    let maps = objects.iter().filter(is_map).filter_map(|map| map["data"].as_object());
+    let lines = maps.flat_map(|data| data.values()).filter_map(Value::as_str).flat_map(str::lines);
+    let issuers = lines.filter_map(|line| line.strip_prefix("issuer:"));
+    let issuers = issuers.map(|issuer| issuer.trim().trim_matches('"').trim_end_matches('/'));
+    for issuer in issuers.filter(|issuer| issuer.contains(".svc.cluster.local")) {
+        let url = format!("{issuer}/.well-known/openid-configuration");
+        let web = web.as_array_mut()?;
+        if !web.iter().any(|answer| answer["url"] == *url) {
+            web.push(json!({ "url": url, "error": "dns: NXDOMAIN" }));
+        }
+    }
+    Some(web)
+}
+
 /// Cognito's answer to who is sent there, and its name, where nobody recorded that.
 fn sign_in_page(served: &Served) -> Option<(Value, Value)> {
     let (names, web) = (served.json("probes/dns")?, served.json("probes/http")?);
@@ -237,11 +260,12 @@ struct Dialer {
     through: Through,
     closed: BTreeSet<SocketAddr>,
     silent: BTreeSet<SocketAddr>,
-    lost: BTreeSet<SocketAddr>,
+    /// Addresses that nobody has.
+    missing: BTreeSet<SocketAddr>,
+    /// Ports beside 80 on which no TLS is spoken.
+    plain: BTreeSet<u16>,
     /// Where directories are dialled, and whether they let one wait; none: they are not there.
     directories: BTreeMap<SocketAddr, (Option<SocketAddr>, bool)>,
-    /// The ports of servers without TLS, beside 80.
-    plain: BTreeSet<u16>,
     delay: Duration,
 }
 
@@ -258,8 +282,8 @@ impl Dial for Dialer {
         if self.silent.contains(&address) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        if self.lost.contains(&address) {
-            return Err(io::Error::new(io::ErrorKind::HostUnreachable, "no route to host"));
+        if self.missing.contains(&address) {
+            return Err(io::ErrorKind::HostUnreachable.into());
         }
         if self.closed.contains(&address) {
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -269,6 +293,11 @@ impl Dial for Dialer {
         }
         self.through.dial(address).await
     }
+}
+
+/// Whether an error says that nobody has the address.
+fn is_missing(error: &str) -> bool {
+    error.contains("no route") || error.contains("unreachable")
 }
 
 /// Who answers for addresses, as recorded: nobody on this machine's own wire is asked.
@@ -401,12 +430,11 @@ impl Sky {
             .expect("a resolver")
             .dialer(Dialer {
                 through: Through { tls, plain },
-                closed: self
-                    .answering_with(|error| !error.contains("time") && !error.contains("no route")),
-                lost: self.answering_with(|error| error.contains("no route")),
+                closed: self.answering_with(|error| !error.contains("time") && !is_missing(error)),
                 silent: self.answering_with(|error| error.contains("time")),
-                directories: self.directories(),
+                missing: self.answering_with(is_missing),
                 plain: self.plain_ports(),
+                directories: self.directories(),
                 delay,
             })
             .arp(Wire(self.served.clone()))
@@ -417,19 +445,19 @@ impl Sky {
         }
     }
 
-    /// The ports that were asked at without TLS.
-    fn plain_ports(&self) -> BTreeSet<u16> {
-        let web = self.served.json("probes/http").unwrap_or_default();
-        let urls = web.as_array().into_iter().flatten().filter_map(|answer| answer["url"].as_str());
-        let urls = urls.filter_map(|url| url::Url::parse(url).ok());
-        urls.filter(|url| url.scheme() == "http").filter_map(|url| url.port()).collect()
-    }
-
     /// Where each directory is dialled, and what stands in for it.
     fn directories(&self) -> BTreeMap<SocketAddr, (Option<SocketAddr>, bool)> {
         let all = self.outside.directories().iter();
         all.flat_map(|one| one.dialled.iter().map(|from| (*from, (one.at, one.is_silent))))
             .collect()
+    }
+
+    /// The ports beside 80 on which no TLS is spoken, as recorded.
+    fn plain_ports(&self) -> BTreeSet<u16> {
+        let web = self.served.json("probes/http").unwrap_or_default();
+        let urls = web.as_array().into_iter().flatten();
+        let urls = urls.filter_map(|answer| url::Url::parse(answer["url"].as_str()?).ok());
+        urls.filter(|url| url.scheme() == "http").filter_map(|url| url.port()).collect()
     }
 
     /// The addresses that take no connection, as recorded, for a reason.
@@ -450,10 +478,11 @@ impl Sky {
         let at = |(host, port): (String, u16)| {
             let ours = names.iter().filter(|name| name["name"] == *host);
             let answers = ours.flat_map(|n| n["answers"].as_array().cloned().unwrap_or_default());
-            let mut addresses: Vec<IpAddr> =
+            let addresses: Vec<IpAddr> =
                 answers.filter_map(|address| address.as_str()?.parse().ok()).collect();
-            addresses.extend(host.trim_matches(['[', ']']).parse::<IpAddr>());
-            addresses.into_iter().map(move |address| SocketAddr::new(address, port))
+            // What is asked by its address needs no name.
+            let itself = host.trim_matches(['[', ']']).parse().ok();
+            addresses.into_iter().chain(itself).map(move |address| SocketAddr::new(address, port))
         };
         let those = |which: &dyn Fn(&Value) -> bool| -> BTreeSet<SocketAddr> {
             let places = web.iter().filter(|answer| which(answer)).filter_map(place);

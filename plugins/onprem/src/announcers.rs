@@ -195,7 +195,7 @@ async fn nodes(cx: &Cx, metallb: &Installation, of: &Announcer) -> Result<Nodes,
             Some(Why::Excluded)
         } else if !is_ready {
             Some(Why::Unready)
-        } else if node.filter(cut_off).is_some() {
+        } else if node.as_ref().is_some_and(cut_off) {
             Some(Why::NoNetwork)
         } else if of.service.is_local() && !has_pod(name) {
             Some(Why::NoPod)
@@ -214,7 +214,9 @@ async fn nodes(cx: &Cx, metallb: &Installation, of: &Announcer) -> Result<Nodes,
         }
     }
     nodes.able.dedup();
-    nodes.able.sort_by_cached_key(|name| rank(name, of.address));
+    // One node announces all addresses of a Service: it is chosen by the first of them.
+    let first = addresses(&of.service).first().copied().unwrap_or(of.address);
+    nodes.able.sort_by_cached_key(|name| rank(name, first));
     Ok(nodes)
 }
 

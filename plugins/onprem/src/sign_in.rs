@@ -80,3 +80,37 @@ fn draw_pods(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kfcheck::Runner;
+    use kfcheck_report::{Style, text};
+
+    use crate::{CHECKS, testing::Deployment};
+
+    const VERBOSE: Style = Style { verbose: true, colour: false };
+
+    #[tokio::test]
+    async fn what_was_seen_of_secrets_is_written_down_without_them_and_says_the_same() {
+        let mut deployment = Deployment::signing_in();
+        // Dex has one client secret as it is, and the proxy another one.
+        deployment.told("secretEnv: OIDC_CLIENT_SECRET", "secret: hunter5");
+        deployment.told("hashFromEnv: DEX_USER_PASSWORD", "hash: HASH");
+        let hash = "$2b$10$6O/60wZ6PARdGXPtcAT.HuvGFl9o6QRiG5bFoKDXakFMH8Bv68w9G";
+        deployment.told("HASH", hash);
+        deployment.told("hunter2", "hunter$2");
+        let first = deployment.world();
+        let report = text(&Runner::default().run(&first, CHECKS).await, VERBOSE);
+        let bundle = first.bundle();
+        for (name, text) in bundle.texts() {
+            let text = text.unwrap();
+            assert!(!text.contains("hunter") && !text.contains("$2b$"), "{name}: {text}");
+        }
+        for check in ["onprem-auth-proxy", "onprem-dex-password", "onprem-dex-env-expansion"] {
+            assert!(report.contains(&format!("FAIL     {check}")), "{report}");
+        }
+        let second = deployment.over(bundle);
+        let again = text(&Runner::default().run(&second, CHECKS).await, VERBOSE);
+        assert_eq!(again, report);
+    }
+}

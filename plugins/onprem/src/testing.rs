@@ -200,8 +200,8 @@ impl Deployment {
         self.files.retain(|(known, _)| known != name);
     }
 
-    /// What `checks` report together, every line of it.
-    pub(crate) async fn reports(&self, checks: &[&'static dyn Check]) -> String {
+    /// The world that it is, from a bundle.
+    pub(crate) fn world(&self) -> World {
         let objects = json!({ "kind": "List", "items": self.objects });
         let bundle = Bundle::default().with("kubernetes/all.json", objects);
         let bundle = self.files.iter().fold(bundle, |bundle, (name, value)| {
@@ -210,13 +210,22 @@ impl Deployment {
         let bundle = self.logs.iter().fold(bundle, |bundle, (container, lines)| {
             bundle.with_text(&format!("kubernetes/logs/{container}.log"), lines)
         });
+        self.over(bundle)
+    }
+
+    /// The world of another bundle, seen as this one is.
+    pub(crate) fn over(&self, bundle: Bundle) -> World {
         let path = [kfcheck_kube::PATH, crate::PATH].concat();
-        let world = World::replay(bundle)
+        World::replay(bundle)
             .path(&path)
             .setting(CloudView(Some(&crate::OnPremises)))
             .setting(BareServices(true))
-            .setting(self.target.clone());
-        let report = Runner::default().run(&world, checks).await;
+            .setting(self.target.clone())
+    }
+
+    /// What `checks` report together, every line of it.
+    pub(crate) async fn reports(&self, checks: &[&'static dyn Check]) -> String {
+        let report = Runner::default().run(&self.world(), checks).await;
         text(&report, Style { verbose: true, colour: false })
     }
 

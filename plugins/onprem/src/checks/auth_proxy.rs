@@ -52,7 +52,7 @@ impl Check for AuthProxyFitsDex {
                 out.known::<()>(&proxy.workload, Err(missing));
                 continue;
             };
-            let Some(dex) = dexes.iter().find(|dex| is_meant(issuer, dex)) else { continue };
+            let Some(dex) = dexes.iter().find(|dex| is_meant(&issuer.value, dex)) else { continue };
             let Some((_, config)) = out.known(&proxy.workload, dex.readable()) else { continue };
             judge(cx, proxy, issuer, dex, config, out).await;
         }
@@ -61,8 +61,7 @@ impl Check for AuthProxyFitsDex {
 }
 
 /// Whether an issuer is Dex, by whatever name: another provider is somebody's own choice.
-fn is_meant(issuer: &Setting, dex: &Dex) -> bool {
-    let url = &issuer.value;
+pub(super) fn is_meant(url: &str, dex: &Dex) -> bool {
     let right = dex.readable().ok().and_then(|(_, config)| config.issuer.as_deref());
     let host =
         |url: &str| url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));

@@ -1,5 +1,6 @@
 use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
 use kfcheck_kube::{DexConnector, Expansion};
+use kfcheck_probe::LdapBind;
 
 use crate::{Dex, Dexes, LdapConnectors, Told};
 
@@ -45,6 +46,23 @@ impl Check for DexExpansion {
                             out.known::<()>(told, Err(error));
                         }
                     }
+                }
+            }
+            for connector in &config.connectors {
+                let said = wrong.iter().any(|(_, one, ..)| one.id == connector.id);
+                if !said && dex.expands() && seen_to_differ(cx, connector).await {
+                    is_known = false;
+                    let finding = out.fail(told, "has a bindPW that Dex makes another one of");
+                    finding.evidence("connector", &connector.id);
+                    finding.evidence(
+                        "bind",
+                        "the server accepts it as it is written, and not as Dex uses it",
+                    );
+                    finding.fix(
+                        Risk::Restarts,
+                        "lets you give Dex the value as a variable, and starts it again",
+                        dex.edit(told),
+                    );
                 }
             }
             for (at, connector, value, why) in &wrong {
@@ -117,16 +135,29 @@ async fn fail(
     }
 }
 
-/// Whether the server was seen to accept the password as it is written, and to refuse another.
+/// Whether the server was seen to accept the password as it is written, and to refuse what Dex makes of
+/// it.
+async fn seen_to_differ(cx: &Cx, connector: &DexConnector) -> bool {
+    let refused = |bind: &LdapBind| !is_literal(bind) && bind.is_ok() == Some(false);
+    binds(cx, connector).await.iter().any(refused) && works_literally(cx, connector).await
+}
+
+/// Whether the server was seen to accept the password as it is written.
 async fn works_literally(cx: &Cx, connector: &DexConnector) -> bool {
+    let accepted = |bind: &LdapBind| is_literal(bind) && bind.is_ok() == Some(true);
+    binds(cx, connector).await.iter().any(accepted)
+}
+
+fn is_literal(bind: &LdapBind) -> bool {
+    bind.password_source.as_deref().is_some_and(|source| source.contains("literal"))
+}
+
+async fn binds(cx: &Cx, connector: &DexConnector) -> Vec<LdapBind> {
     let connectors = cx.get(LdapConnectors).await;
-    let ours = connectors.iter().flat_map(|all| all.iter()).find(|one| one.id == connector.id);
-    let Some(ours) = ours else { return false };
-    let Ok(answer) = ours.answer(cx).await else { return false };
-    let literal = |bind: &&kfcheck_probe::LdapBind| {
-        bind.password_source.as_deref().is_some_and(|source| source.contains("literal"))
-    };
-    answer.binds.iter().filter(literal).any(|bind| bind.is_ok() == Some(true))
+    let mut connectors = connectors.iter().flat_map(|all| all.iter());
+    let Some(ours) = connectors.find(|one| one.id == connector.id) else { return Vec::new() };
+    // It is asked for what it shows beside the rest.
+    ours.answer(cx).await.map(|answer| answer.binds).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -190,6 +221,17 @@ mod tests {
                      Dex's directory accepts the account that Dex searches with
         "#]]
         .assert_eq(&says);
+    }
+
+    #[tokio::test]
+    async fn a_password_that_was_taken_out_can_be_seen_to_be_another_for_dex() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hunter2", "redacted");
+        let binds = &mut deployment.file("probes/ldap")[0]["binds"];
+        *binds = json!([{ "passwordSource": "literal from the config", "ok": true },
+            { "passwordSource": "after expansion", "ok": false, "resultCode": 49 }]);
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("has a bindPW that Dex makes another one of"), "{says}");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Named, Resource, Risk, async_trait, check};
-use kfcheck_kube::DexConfig;
+use kfcheck_kube::{DexConfig, RequestAuthentication, host_resource, on_path};
 
+use super::auth_proxy::is_meant;
 use crate::{
     AuthProxies, AuthProxy, Dex, Dexes, Doors, Told,
     discovery::{Published, ask, at_service, is_in_cluster, of_issuer},
@@ -10,7 +11,7 @@ check! {
     /// ## What it checks
     /// What Dex publishes at `/.well-known/openid-configuration`: that it answers, that it says it is
     /// who its configuration says, and, where Dex has a name of its own, that the certificate there is
-    /// one that clients trust.
+    /// one that clients trust; and that Istio's rules on tokens name the same issuer.
     ///
     /// ## Why it matters
     /// Everybody who takes Dex's tokens (the auth proxy, Istio's RequestAuthentication, the API server)
@@ -35,6 +36,7 @@ impl Check for DexIssuer {
             let Some((told, config)) = out.known(dex.workload(), dex.readable()) else { continue };
             // That there is none is found elsewhere.
             let Some(issuer) = &config.issuer else { continue };
+            examine_rules(cx, dex, issuer, out).await;
             let seen = published(cx, dex, config, issuer).await;
             let Some(seen) = out.known(service_of(dex), seen) else { continue };
             let proxies = cx.get(AuthProxies).await;
@@ -43,6 +45,32 @@ impl Check for DexIssuer {
             judge(dex, told, issuer, &seen, is_taken, out);
         }
         Ok(())
+    }
+}
+
+/// The rules on tokens at the gateway that are meant for Dex's.
+async fn examine_rules(cx: &Cx, dex: &Dex, issuer: &str, out: &mut Findings) {
+    let rules = cx.get(on_path::<RequestAuthentication>()).await;
+    let doors = cx.get(Doors).await;
+    for rule in rules.iter().flat_map(|rules| rules.objects()) {
+        let named: Vec<_> = rule.spec.jwt_rules.iter().map(|jwt| jwt.issuer.as_str()).collect();
+        let meant = named.iter().find(|named| is_meant(named, dex));
+        let Some(meant) = meant.filter(|_| !named.contains(&issuer)) else { continue };
+        for door in doors.iter().flat_map(|all| all.iter()) {
+            out.set_up_by(host_resource(&door.host), &**rule);
+        }
+        let finding = out.fail(&**rule, "takes tokens of another issuer than Dex");
+        finding.evidence("takes", meant).evidence("Dex is", issuer);
+        let metadata = &rule.metadata;
+        finding.fix(
+            Risk::None,
+            "lets you name Dex's issuer",
+            format!(
+                "kubectl edit requestauthentication -n {} {}",
+                metadata.namespace(),
+                metadata.name
+            ),
+        );
     }
 }
 
@@ -196,6 +224,33 @@ mod tests {
         assert!(says.contains("has nothing where its issuer leads"), "{says}");
         let says = answered(json!({ "status": 503 })).await;
         assert!(says.contains("answers 503 to whoever asks who it is"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_rule_on_tokens_has_to_name_dex_as_it_is() {
+        let mut deployment = Deployment::signing_in();
+        deployment.add(
+            json!({ "apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication",
+            "metadata": { "namespace": "istio-system", "name": "dex-jwt" },
+            "spec": { "jwtRules": [{ "issuer": "https://kf.example.com/dex" },
+                { "issuer": "https://kubernetes.default.svc.cluster.local" }] } }),
+        );
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-dex-issuer
+              RequestAuthentication istio-system/dex-jwt takes tokens of another issuer than
+                Dex
+                takes     https://kf.example.com/dex
+                Dex is    http://dex.auth.svc.cluster.local:5556/dex
+                fix       lets you name Dex's issuer
+                          kubectl edit requestauthentication -n istio-system dex-jwt
+              kubectl kfcheck explain onprem-dex-issuer
+
+            FAIL     onprem-dex-issuer
+                     Dex publishes itself as who it is
+        "#]]
+        .assert_eq(&deployment.report(&DexIssuer).await);
     }
 
     #[tokio::test]

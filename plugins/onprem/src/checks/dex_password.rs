@@ -68,13 +68,13 @@ impl Check for DexPasswordIsOwn {
 
 fn replace(user: &KnownUser, restart: &str) -> String {
     let object = kubectl_name(&user.at);
-    let hash = "$(htpasswd -nbBC 12 '' 'NEW PASSWORD' | tr -d ':\\n')";
+    let hash = "hash=$(htpasswd -nbBC 12 '' 'NEW PASSWORD' | tr -d ':\\n')";
     match &user.entry {
         Some(entry) => format!(
-            "kubectl patch {object} -p \"{{\\\"stringData\\\":{{\\\"{entry}\\\":\\\"{hash}\\\"}}}}\" && \
-             {restart}"
+            "{hash} && kubectl patch {object} -p \
+             \"{{\\\"stringData\\\":{{\\\"{entry}\\\":\\\"$hash\\\"}}}}\" && {restart}"
         ),
-        None => format!("echo \"{hash}\" && kubectl edit {object} && {restart}"),
+        None => format!("{hash} && echo $hash && kubectl edit {object} && {restart}"),
     }
 }
 
@@ -177,10 +177,9 @@ mod tests {
                 gives
                 user      user@example.com
                 fix       gives it a password of your own, and starts Dex again
-                          kubectl patch secret -n auth dex-passwords \
-                            -p "{\"stringData\":{\"DEX_USER_PASSWORD\":\"$(htpasswd \
-                            -nbBC 12 '' 'NEW PASSWORD' | tr \
-                            -d ':\n')\"}}" && kubectl rollout restart deployment/dex \
+                          hash=$(htpasswd -nbBC 12 '' 'NEW PASSWORD' | tr \
+                            -d ':\n') && kubectl patch secret -n auth dex-passwords \
+                            -p "{\"stringData\":{\"DEX_USER_PASSWORD\":\"$hash\"}}" && kubectl rollout restart deployment/dex \
                             -n auth
               kubectl kfcheck explain onprem-dex-password
 

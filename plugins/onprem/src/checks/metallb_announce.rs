@@ -1,4 +1,6 @@
+use jiff::ToSpan;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
+use kfcheck_kube::Event;
 
 use crate::{
     Announcer, Announcers, Installation, MetalLbFronts, Nodes, address_resource,
@@ -27,6 +29,9 @@ check! {
 
 /// How many nodes are shown.
 const SHOWN: usize = 8;
+
+/// How long what a speaker says at once may take, in seconds.
+const MOMENT: i64 = 10;
 
 #[async_trait]
 impl Check for MetalLbAnnounce {
@@ -84,11 +89,18 @@ async fn examine(cx: &Cx, metallb: &Installation, announcer: &Announcer, out: &m
         report_nobody(announcer, &nodes, &show, out);
         return;
     }
-    let reasons = ["nodeAssigned", "announceFailed"];
-    let event = last_event(cx, &service, |event| reasons.contains(&&*event.reason)).await;
-    if let Ok(Some(event)) = &event
-        && event.reason == "announceFailed"
-    {
+    let said = async |reason: &str| {
+        let last = last_event(cx, &service, |event| event.reason == reason).await;
+        last.ok().flatten()
+    };
+    // A speaker says that it announces also where none of its interfaces is meant.
+    let is_current = |failed: &Event, assigned: Option<&Event>| {
+        let (failed, assigned) = (failed.last_seen(), assigned.and_then(Event::last_seen));
+        let until = failed.and_then(|at| at.checked_add(MOMENT.seconds()).ok());
+        until.zip(assigned).is_none_or(|(until, assigned)| assigned <= until)
+    };
+    let (failed, assigned) = (said("announceFailed").await, said("nodeAssigned").await);
+    if let Some(event) = failed.filter(|failed| is_current(failed, assigned.as_deref())) {
         let finding = out.fail(&subject, "could not be announced").serving().hearsay();
         finding.evidence("says", &event.message);
         finding.fix(Risk::None, "shows what MetalLB says of it", show);
@@ -258,6 +270,9 @@ mod tests {
         "#]]
         .assert_eq(&deployment.report(&MetalLbAnnounce).await);
         let says = "announcing from node \"worker-1\" with protocol \"layer2\"";
+        deployment.add(event("nodeAssigned", "Normal", says, "2026-11-21T11:59:01Z"));
+        let report = deployment.report(&MetalLbAnnounce).await;
+        assert!(report.contains("FAIL     onprem-metallb-announce"), "{report}");
         deployment.add(event("nodeAssigned", "Normal", says, "2026-11-21T11:59:30Z"));
         let says = deployment.report(&MetalLbAnnounce).await;
         assert!(says.contains("pass     onprem-metallb-announce"), "{says}");

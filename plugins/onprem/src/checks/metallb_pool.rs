@@ -82,8 +82,9 @@ impl Check for MetalLbPool {
                 out.ok(&pool.resource);
             }
         }
-        wrong.iter().for_each(|pool| depend(services, pool, out));
-        is_full.iter().for_each(|pool| depend(services, pool, out));
+        for pool in wrong.iter().copied().chain(&is_full) {
+            depend(services, pool, out);
+        }
         examine_state(cx, metallb, services, &wrong, out).await;
         Ok(())
     }

@@ -3,7 +3,7 @@ use kfcheck_kube::host_resource;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 use url::{Url, form_urlencoded::Serializer};
 
-use crate::{AuthProxies, Dex, Dexes, DoorAnswers, ProxyKind};
+use crate::{AuthProxies, Dex, Dexes, DoorAnswer, DoorAnswers, ProxyKind};
 
 check! {
     /// ## What it checks
@@ -47,7 +47,16 @@ impl Check for OidcRedirect {
             dexes: dexes.as_ref().map(|all| all.as_slice()).unwrap_or_default(),
         };
         let answers = cx.get(DoorAnswers).await?;
-        for seen in answers.iter() {
+        // What keeps a host from answering is another check's to say.
+        let is_answered = |seen: &DoorAnswer| match &seen.answer {
+            Ok(answer) => matches!(answer.status, Some(..=403)),
+            Err(_) => true,
+        };
+        if !answers.is_empty() && !answers.iter().any(is_answered) {
+            out.skip("nobody gets as far as signing in: the host doesn't answer");
+            return Ok(());
+        }
+        for seen in answers.iter().filter(|seen| is_answered(seen)) {
             let subject = host_resource(&seen.door.host);
             let Some(answer) = out.known(&subject, seen.answer.as_ref().map_err(Clone::clone))
             else {
@@ -381,7 +390,9 @@ mod tests {
     async fn an_error_says_nothing_of_sign_in() {
         for answer in [json!({ "status": 503 }), json!({ "error": "connect: refused" })] {
             let says = answered(answer).await;
-            assert!(says.contains("unknown  onprem-oidc-redirect"), "{says}");
+            assert!(says.contains("skip     onprem-oidc-redirect"), "{says}");
         }
+        let says = answered(json!({ "status": 200, "bodySnippet": "It works!" })).await;
+        assert!(says.contains("unknown  onprem-oidc-redirect"), "{says}");
     }
 }
