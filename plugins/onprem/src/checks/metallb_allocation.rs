@@ -250,7 +250,8 @@ mod tests {
 
             FAIL     onprem-metallb-allocation
                      MetalLB has given the gateway's Service an address
-        "#]].assert_eq(&deployment.report(&MetalLbAllocation).await);
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAllocation).await);
     }
 
     #[tokio::test]

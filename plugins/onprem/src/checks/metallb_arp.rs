@@ -6,8 +6,8 @@ use kfcheck_kube::{Node, all};
 use kfcheck_probe::{ArpAnswer, ArpProbe};
 
 use crate::{
-    Announcer, Announcers, MetalLbFronts, address_resource, announcers::unreachable,
-    reached::is_answering,
+    Announcer, Announcers, KubeProxy, MetalLbFronts, ProxyMode, address_resource,
+    announcers::unreachable, reached::is_answering,
 };
 
 check! {
@@ -100,8 +100,17 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
         None => mac.to_owned(),
     };
     if macs.len() > 1 {
-        let message = format!("is answered for by {} machines", macs.len());
-        let finding = out.fail(&subject, message).serving();
+        // Where kube-proxy is why, the address is what suffers; otherwise it should not have been given.
+        let proxy = cx.get(KubeProxy).await;
+        let by_proxy = proxy.is_ok_and(|p| p.as_ref().as_ref().is_some_and(ProxyMode::is_loose));
+        let finding = if by_proxy {
+            let message = format!("is answered for by {} machines", macs.len());
+            out.fail(&subject, message).serving()
+        } else {
+            let message = format!("has an address that {} machines answer for", macs.len());
+            let finding = out.fail(&*announcer.service, message).serving();
+            finding.evidence("address", &address)
+        };
         for mac in &macs {
             finding.evidence("answers", named(mac));
         }
@@ -214,7 +223,9 @@ mod tests {
             10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  onprem-metallb-arp
-              address 10.64.140.43 is answered for by 2 machines
+              Service istio-system/istio-ingressgateway has an address that 2 machines
+                answer for
+                address   10.64.140.43
                 answers   52:54:00:12:35:0c, node worker-1
                 answers   de:ad:be:ef:00:01
                 should    node worker-1 alone
