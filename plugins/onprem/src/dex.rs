@@ -78,6 +78,9 @@ impl Dex {
     /// The same where it can be read.
     pub fn readable(&self) -> Result<(&Told, &DexConfig), FactError> {
         let (told, config) = self.config()?;
+        if config.is_template {
+            return Err(is_template(told).into());
+        }
         if config.broken.is_some() {
             let says = format!("{} is not YAML", told.resource());
             return Err(Fault::Unreachable(says).into());
@@ -164,6 +167,14 @@ impl Dex {
             _ => format!("kubectl rollout restart {kind}/{} -n {}", workload.name, self.namespace),
         }
     }
+}
+
+/// What Dex reads is made of a template when it is started, so it isn't known.
+pub(crate) fn is_template(told: &Told) -> Fault {
+    Fault::Unreachable(format!(
+        "{} is a template; what is put into it is not in it",
+        told.resource()
+    ))
 }
 
 /// The container that Dex is.

@@ -5,7 +5,7 @@ use kfcheck_kube::{
     CONNECTORS, DexClient, DexConfig, DexConnector, DexLdap, STORAGES, Slip, Wrong,
 };
 
-use crate::{Dex, Dexes, Told};
+use crate::{Dex, Dexes, Told, dex::is_template};
 
 check! {
     /// ## What it checks
@@ -43,6 +43,10 @@ impl Check for DexConfigured {
 
 fn judge(dex: &Dex, told: &Told, config: &DexConfig, out: &mut Findings) {
     let subject = told.resource();
+    if config.is_template {
+        out.known::<()>(&subject, Err(is_template(told).into()));
+        return;
+    }
     if let Some(broken) = &config.broken {
         let finding = out.fail(&subject, "is not YAML, and Dex does not start with it");
         finding.evidence("entry", &config.entry);
@@ -385,6 +389,14 @@ mod tests {
         assert!(says.contains("unknown  onprem-dex-config"), "{says}");
         let says = Deployment::healthy().report(&DexConfigured).await;
         assert!(!says.contains("pass     onprem-dex-config"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_template_is_no_configuration_yet() {
+        for value in ["{{ .Env.LDAP_PW }}", "'{{ getenv \"LDAP_PW\" }}'"] {
+            let says = with(&[("hunter2", value)]).await;
+            assert!(says.contains("unknown  onprem-dex-config"), "{says}");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,8 @@
 use serde::{Deserialize, Serialize};
 
+/// How many variables of a value are looked at.
+const ENOUGH: usize = 100;
+
 /// A value in which Dex puts variables of its environment for what follows a `$` (dexidp/dex,
 /// `cmd/dex/config.go`: `os.ExpandEnv` on the configuration of storage and connectors, unless
 /// `DEX_EXPAND_ENV` is false).
@@ -20,7 +23,7 @@ impl Expansion {
     /// what must be meant for a variable is kept.
     pub(super) fn of(path: &str, value: &str, is_secret: bool) -> Option<Self> {
         let mut found = Self { path: path.to_owned(), ..Self::default() };
-        for name in names(value) {
+        for name in names(value).into_iter().take(ENOUGH) {
             let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let braced = value.contains(&format!("${{{name}}}"));
             let whole = value == format!("${name}") && name.contains('_');
@@ -137,6 +140,7 @@ mod tests {
         assert_eq!(of("$LDAP_BIND_PW").variables, ["LDAP_BIND_PW"]);
         assert_eq!(of("${LDAPPW}").variables, ["LDAPPW"]);
         assert_eq!(Expansion::of("bindPW", "plain", true), None);
+        assert_eq!(of(&"$".repeat(200_000)).others, 100);
         let filter = Expansion::of("userSearch.filter", "(cn=$name)", false).unwrap();
         assert_eq!(filter.variables, ["name"]);
     }

@@ -24,6 +24,9 @@ pub struct DexConfig {
     /// Why nothing of it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken: Option<BrokenYaml>,
+    /// Whether values are put in before Dex reads it: its container may start it by way of gomplate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_template: bool,
     /// Who it says it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,

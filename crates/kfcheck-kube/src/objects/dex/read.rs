@@ -19,6 +19,10 @@ const SECRET: [&str; 1] = ["bindPW"];
 
 /// Reads a configuration, broken or not.
 pub(super) fn config(text: &str) -> DexConfig {
+    DexConfig { is_template: text.contains("{{"), ..document(text) }
+}
+
+fn document(text: &str) -> DexConfig {
     let root = match parse(text) {
         Ok(Value::Object(root)) => root,
         Ok(Value::Null) => Map::new(),
@@ -37,8 +41,6 @@ pub(super) fn config(text: &str) -> DexConfig {
     slips.sort_by_key(|slip| slip.wrong == Wrong::Unknown);
     slips.truncate(SLIPS);
     DexConfig {
-        entry: String::new(),
-        broken: None,
         issuer: root.some("issuer"),
         storage: root.map("storage").some("type"),
         web: DexWeb {
@@ -52,6 +54,7 @@ pub(super) fn config(text: &str) -> DexConfig {
         static_clients: root.list("staticClients").into_iter().map(client).collect(),
         static_passwords: root.list("staticPasswords").into_iter().map(password).collect(),
         slips,
+        ..DexConfig::default()
     }
 }
 
