@@ -239,7 +239,7 @@ pub(crate) async fn honours_exclusion(cx: &Cx, metallb: &Installation) -> Option
         return Some(true);
     }
     let version = metallb.version(Part::Speaker)?;
-    if version >= (0, 14, 3) || version < (0, 13, 4) {
+    if !((0, 13, 4)..(0, 14, 3)).contains(&version) {
         return Some(version >= (0, 14, 3));
     }
     // MetalLB says of two versions that it began there (metallb/metallb 2285): silence decides.

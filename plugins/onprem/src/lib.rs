@@ -21,7 +21,6 @@ mod sign_in;
 #[cfg(test)]
 mod sign_in_testing;
 #[cfg(test)]
-#[allow(dead_code, reason = "checks come one by one")]
 mod testing;
 
 use kfcheck::{Check, FactMeta, Stretch};
