@@ -490,7 +490,7 @@ mod tests {
     impl Workspace {
         fn new(name: &str) -> Self {
             let root = env::temp_dir().join(format!("xtask-{name}-{}", process::id()));
-            for folder in ["crates/kfcheck-kube", "plugins/gcp", "plugins/aws"] {
+            for folder in ["crates/kfcheck-kube", "plugins/gcp", "plugins/aws", "plugins/onprem"] {
                 let checks = root.join(folder).join("src/checks");
                 fs::create_dir_all(&checks).unwrap();
                 fs::write(checks.join("mod.rs"), "pub(crate) mod old;\n").unwrap();

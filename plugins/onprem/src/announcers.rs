@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Advertisement, Advertisements, FrontBalancers, Installation, MetalLb, Part, Pool,
-    ServiceL2Status, addresses,
+    ServiceL2Status, addresses, reached::is_silent,
 };
 
 /// The label that keeps a node out of load balancers (Kubernetes documentation, "Well-Known Labels,
@@ -195,7 +195,7 @@ async fn nodes(cx: &Cx, metallb: &Installation, of: &Announcer) -> Result<Nodes,
             Some(Why::Excluded)
         } else if !is_ready {
             Some(Why::Unready)
-        } else if node.filter(cut_off).is_some() {
+        } else if node.as_ref().is_some_and(cut_off) {
             Some(Why::NoNetwork)
         } else if of.service.is_local() && !has_pod(name) {
             Some(Why::NoPod)
@@ -214,7 +214,9 @@ async fn nodes(cx: &Cx, metallb: &Installation, of: &Announcer) -> Result<Nodes,
         }
     }
     nodes.able.dedup();
-    nodes.able.sort_by_cached_key(|name| rank(name, of.address));
+    // One node announces all addresses of a Service: it is chosen by the first of them.
+    let first = addresses(&of.service).first().copied().unwrap_or(of.address);
+    nodes.able.sort_by_cached_key(|name| rank(name, first));
     Ok(nodes)
 }
 
@@ -223,8 +225,8 @@ fn rank(node: &str, address: IpAddr) -> Vec<u8> {
     Sha256::digest(format!("{node}#{address}")).to_vec()
 }
 
-/// Whether speakers leave out the nodes that are excluded from load balancers: since 0.14.3, unless
-/// they are told to ignore that. None: it can't be told.
+/// Whether speakers leave out the nodes that are excluded from load balancers: since 0.14.3 at the
+/// latest, unless they are told to ignore that. None: it can't be told.
 pub(crate) async fn honours_exclusion(cx: &Cx, metallb: &Installation) -> Option<bool> {
     if metallb.told(Part::Speaker, "--ignore-exclude-lb").is_some_and(|told| told != "false") {
         return Some(false);
@@ -236,12 +238,18 @@ pub(crate) async fn honours_exclusion(cx: &Cx, metallb: &Installation) -> Option
     if cx.get(within::<ServiceL2Status>(&metallb.namespace)).await.is_ok() {
         return Some(true);
     }
-    let pod = metallb.pods_of(Part::Speaker).next()?;
-    let image = pod.spec.containers.iter().find(|container| container.image.contains("speaker"))?;
-    let tag = image.image.split('@').next()?.rsplit_once(':')?.1.trim_start_matches('v');
-    let mut parts = tag.split(['.', '-', '+']).map(|part| part.parse::<u32>().ok());
-    let version = (parts.next()??, parts.next()??, parts.next()??);
-    Some(version >= (0, 14, 3))
+    let version = metallb.version(Part::Speaker)?;
+    if version >= (0, 14, 3) || version < (0, 13, 4) {
+        return Some(version >= (0, 14, 3));
+    }
+    // MetalLB says of two versions that it began there (metallb/metallb 2285): silence decides.
+    for address in cx.get(FrontBalancers).await.ok()?.iter().flat_map(|service| addresses(service))
+    {
+        if is_silent(cx, address).await {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 impl Announcer {

@@ -105,6 +105,9 @@ impl Fact for Doors {
     }
 }
 
+/// How many hosts of an entrance are asked.
+const HOSTS: usize = 5;
+
 async fn doors_of(cx: &Cx, entrance: &Entrance) -> Vec<Door> {
     let said = Scope::said(cx).await;
     let listened = match entrance {
@@ -134,7 +137,8 @@ async fn doors_of(cx: &Cx, entrance: &Entrance) -> Vec<Door> {
     }
     let declared: BTreeSet<_> = declared.into_iter().filter(|host| is_host(host)).collect();
     if !declared.is_empty() {
-        return declared.iter().map(|host| door(host, by_name, Known::Declared)).collect();
+        let declared = declared.iter().take(HOSTS);
+        return declared.map(|host| door(host, by_name, Known::Declared)).collect();
     }
     let nodes = match service {
         Some(service) if listened.has_node_ports() => nodes_of(cx, service).await,
@@ -173,10 +177,8 @@ fn is_host(name: &str) -> bool {
 /// The addresses of the nodes whose ports lead to a Service, those of each together.
 async fn nodes_of(cx: &Cx, service: &Service) -> Vec<Vec<IpAddr>> {
     let Ok(nodes) = cx.get(all::<Node>()).await else { return Vec::new() };
-    let holding = match service.is_local() {
-        true => cx.get(ServiceEndpoints::of(service)).await.ok(),
-        false => None,
-    };
+    let holding =
+        if service.is_local() { cx.get(ServiceEndpoints::of(service)).await.ok() } else { None };
     let leads = |node: &&Arc<Node>| match &holding {
         Some(endpoints) => {
             let name = Some(&node.metadata.name);
@@ -267,10 +269,8 @@ impl Listened {
             };
             let Some(port) = port else { continue };
             let is_usual = (*scheme, port) == ("http", 80) || (*scheme, port) == ("https", 443);
-            urls.push(match is_usual {
-                true => format!("{scheme}://{host}/"),
-                false => format!("{scheme}://{host}:{port}/"),
-            });
+            let at = if is_usual { String::new() } else { format!(":{port}") };
+            urls.push(format!("{scheme}://{host}{at}/"));
         }
         // What ends TLS, or doesn't, may stand before it.
         for scheme in ["http", "https"] {

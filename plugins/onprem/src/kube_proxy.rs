@@ -23,6 +23,13 @@ pub struct ProxyMode {
     pub strict_arp: bool,
 }
 
+impl ProxyMode {
+    /// Whether every node answers ARP for the addresses of all Services.
+    pub fn is_loose(&self) -> bool {
+        self.is_ipvs && !self.strict_arp
+    }
+}
+
 impl Fact for KubeProxy {
     const NAME: &'static str = "onprem.kubeProxy";
     type Value = Option<ProxyMode>;

@@ -161,6 +161,16 @@ impl Installation {
         containers.find_map(|container| container.told(name))
     }
 
+    /// The version in the tag of a part's image, where it has one.
+    pub(crate) fn version(&self, part: Part) -> Option<(u32, u32, u32)> {
+        let name = if part == Part::Speaker { "speaker" } else { "controller" };
+        let pod = self.pods_of(part).next()?;
+        let image = pod.spec.containers.iter().find(|container| container.image.contains(name))?;
+        let tag = image.image.split('@').next()?.rsplit_once(':')?.1.trim_start_matches('v');
+        let mut parts = tag.split(['.', '-', '+']).map(|part| part.parse().ok());
+        Some((parts.next()??, parts.next()??, parts.next()??))
+    }
+
     /// The pool that an address is of.
     pub fn pool_of(&self, address: IpAddr) -> Option<&Pool> {
         self.pools.iter().flatten().find(|pool| pool.contains(address))
@@ -297,17 +307,23 @@ async fn read_pools(
         found.pools = Ok(entries.map(|entry| Pool::of_entry(entry, map)).collect());
         return;
     }
+    // Who kept the ConfigMap, and nothing of objects, kept all that there was.
+    let has_map = found.config_map.is_some();
+    let is_trace = |error: &FactError| matches!(error.fault, Fault::NotCollected { .. });
     found.pools = match objects {
+        Err(error) if has_map && is_trace(&error) => Ok(pools),
         Err(error) if !is_old && !matches!(error.fault, Fault::Absent(_)) => Err(error),
         _ => Ok(pools),
     };
 }
 
-/// Whether a controller shows that it takes objects: it judges them before they are stored.
+/// Whether a controller shows that it takes objects: it judges them before they are stored. Where
+/// nothing was kept of what it is told, its image has to do: the ConfigMap ended with 0.12.
 fn is_new(found: &Installation) -> bool {
     let containers = found.pods_of(Part::Controller).flat_map(|pod| &pod.spec.containers);
     let mut ports = containers.flat_map(|container| &container.ports);
     ports.any(|port| port.container_port == 9443)
+        || found.version(Part::Controller).is_some_and(|version| version >= (0, 13, 0))
 }
 
 /// That pools are announced, and how.

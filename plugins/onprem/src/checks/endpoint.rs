@@ -86,10 +86,8 @@ fn judge(answer: &HttpAnswer, url: &str, known: Known) -> Result<Option<Wrong>, 
         404 => Wrong::new("answers 404: the gateway has no route for it"),
         502..=504 => {
             let by = answer.header("server").unwrap_or_default();
-            let why = match by.contains("envoy") {
-                true => ": what the gateway sends requests to is down",
-                false => "",
-            };
+            let by_gateway = by.contains("envoy");
+            let why = if by_gateway { ": what the gateway sends requests to is down" } else { "" };
             Wrong::new(format!("answers {status}{why}"))
         }
         500.. => Wrong::new(format!("answers {status}")),

@@ -41,7 +41,7 @@ impl Check for KubeProxyStrictArp {
             out.skip("no kube-proxy is seen here");
             return Ok(());
         };
-        if !proxy.is_ipvs || proxy.strict_arp {
+        if !proxy.is_loose() {
             out.ok(&proxy.told_by);
             return Ok(());
         }

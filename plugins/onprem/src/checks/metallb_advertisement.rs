@@ -138,9 +138,10 @@ async fn judge(
     let told = |peer: &&Arc<BgpPeer>| wanted.is_empty() || wanted.contains(&peer.metadata.name);
     let told: Vec<_> = peers.iter().filter(told).collect();
     if told.is_empty() {
-        let message = match wanted.is_empty() {
-            true => "has no router to tell: there is no BGPPeer".to_owned(),
-            false => format!("tells {}, which does not exist", wanted.join(" and ")),
+        let message = if wanted.is_empty() {
+            "has no router to tell: there is no BGPPeer".to_owned()
+        } else {
+            format!("tells {}, which does not exist", wanted.join(" and "))
         };
         return Ok(Some(Wrong(message, Vec::new())));
     }
@@ -148,7 +149,7 @@ async fn judge(
         let selectors = &peer.spec.node_selectors;
         from.iter().any(|node| crate::objects::one_selects(selectors, &node.metadata.labels))
     };
-    if !told.iter().any(|peer| talks(peer)) {
+    if !told.iter().any(talks) {
         let names: Vec<_> = told.iter().map(|peer| peer.metadata.name.as_str()).collect();
         let message = format!("is from nodes that don't talk to {}", names.join(" and "));
         return Ok(Some(Wrong(message, Vec::new())));

@@ -58,14 +58,37 @@ impl Check for MetalLbAllocation {
             out.skip("no Service at the entrance has its address from MetalLB");
         }
         for service in services {
-            if addresses(service).is_empty() {
+            let given = addresses(service);
+            if given.is_empty() {
                 report_pending(cx, metallb, service, out).await;
+            } else if let Some(stale) = given.iter().find(|address| is_stale(metallb, **address)) {
+                report_stale(metallb, service, *stale, out);
             } else {
                 out.ok(&**service);
             }
         }
         Ok(())
     }
+}
+
+/// Whether an address that MetalLB gave away is none of its own any more.
+fn is_stale(metallb: &Installation, address: IpAddr) -> bool {
+    let pools = metallb.pools.as_ref().is_ok_and(|pools| !pools.is_empty());
+    pools && metallb.pool_of(address).is_none()
+}
+
+fn report_stale(metallb: &Installation, service: &Service, address: IpAddr, out: &mut Findings) {
+    let message = format!("has {address}, which is in no pool any more, so nobody announces it");
+    let finding = out.fail(service, message).serving();
+    for pool in metallb.pools.iter().flatten() {
+        let ranges: Vec<_> = pool.ranges.iter().map(ToString::to_string).collect();
+        finding.evidence("pool", format!("{} of {}", pool.name, ranges.join(", ")));
+    }
+    finding.fix(
+        Risk::None,
+        "shows the pools",
+        format!("kubectl get ipaddresspools -n {} -o yaml", metallb.namespace),
+    );
 }
 
 async fn report_pending(cx: &Cx, metallb: &Installation, service: &Service, out: &mut Findings) {
@@ -86,9 +109,9 @@ async fn report_pending(cx: &Cx, metallb: &Installation, service: &Service, out:
     }
     if let Some(wrong) = asked_in_vain(metallb, service) {
         let finding = out.fail(service, wrong).serving();
-        says.iter().for_each(|says| {
+        if let Some(says) = says {
             finding.evidence("says", says);
-        });
+        }
         let pools: Vec<_> = pools.iter().map(|pool| pool.name.as_str()).collect();
         finding.evidence("pools", pools.join(", "));
         finding.fix(Risk::None, "shows what it asks for", show);
@@ -206,6 +229,29 @@ mod tests {
         deployment.object("IPAddressPool")["spec"]["autoAssign"] = false.into();
         let says = deployment.report(&MetalLbAllocation).await;
         assert!(says.contains("asks for no pool, and none gives"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn an_address_of_a_pool_that_was_changed_is_told() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["metadata"]["annotations"] =
+            json!({ "metallb.io/ip-allocated-from-pool": "default" });
+        deployment.object("IPAddressPool")["spec"]["addresses"] = json!(["10.64.150.0/28"]);
+        expect![[r#"
+            10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+
+            ROOT CAUSE  onprem-metallb-allocation
+              Service istio-system/istio-ingressgateway has 10.64.140.43, which is in no
+                pool any more, so nobody announces it
+                pool      default of 10.64.150.0-10.64.150.15
+                fix       shows the pools
+                          kubectl get ipaddresspools -n metallb-system -o yaml
+              kubectl kfcheck explain onprem-metallb-allocation
+
+            FAIL     onprem-metallb-allocation
+                     MetalLB has given the gateway's Service an address
+        "#]]
+        .assert_eq(&deployment.report(&MetalLbAllocation).await);
     }
 
     #[tokio::test]

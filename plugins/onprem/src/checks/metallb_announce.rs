@@ -1,4 +1,6 @@
+use jiff::ToSpan;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
+use kfcheck_kube::{Event, ServiceEndpoints};
 
 use crate::{
     Announcer, Announcers, Installation, MetalLbFronts, Nodes, address_resource,
@@ -27,6 +29,9 @@ check! {
 
 /// How many nodes are shown.
 const SHOWN: usize = 8;
+
+/// How long what a speaker says at once may take, in seconds.
+const MOMENT: i64 = 10;
 
 #[async_trait]
 impl Check for MetalLbAnnounce {
@@ -68,9 +73,10 @@ async fn examine(cx: &Cx, metallb: &Installation, announcer: &Announcer, out: &m
     if let Ok(said) = &announcer.said
         && said.len() > 1
     {
-        let message = format!("is announced by {} nodes at once", said.len());
+        let message = format!("has an address that {} nodes announce at once", said.len());
         let nodes: Vec<_> = said.iter().map(String::as_str).collect();
-        let finding = out.fail(&subject, message).serving();
+        let finding = out.fail(&service, message).serving();
+        finding.evidence("address", announcer.address);
         finding.evidence("nodes", nodes.join(", "));
         finding.fix(
             Risk::None,
@@ -81,15 +87,34 @@ async fn examine(cx: &Cx, metallb: &Installation, announcer: &Announcer, out: &m
     }
     let Some(nodes) = out.known(&subject, announcer.nodes.clone()) else { return };
     if nodes.able.is_empty() {
-        report_nobody(announcer, &nodes, &show, out);
+        let endpoints = cx.get(ServiceEndpoints::of(&announcer.service)).await;
+        let has_pods = endpoints.is_ok_and(|all| all.iter().any(|endpoint| endpoint.ready));
+        report_nobody(announcer, &nodes, has_pods, &show, out);
         return;
     }
-    let reasons = ["nodeAssigned", "announceFailed"];
-    let event = last_event(cx, &service, |event| reasons.contains(&&*event.reason)).await;
-    if let Ok(Some(event)) = &event
-        && event.reason == "announceFailed"
-    {
-        let finding = out.fail(&subject, "could not be announced").serving().hearsay();
+    let said = async |reason: &str| {
+        let last = last_event(cx, &service, |event| event.reason == reason).await;
+        last.ok().flatten()
+    };
+    // A speaker says that it announces also where none of its interfaces is meant.
+    let is_current = |failed: &Event, assigned: Option<&Event>| {
+        let (failed, assigned) = (failed.last_seen(), assigned.and_then(Event::last_seen));
+        let until = failed.and_then(|at| at.checked_add(MOMENT.seconds()).ok());
+        until.zip(assigned).is_none_or(|(until, assigned)| assigned <= until)
+    };
+    let (failed, assigned) = (said("announceFailed").await, said("nodeAssigned").await);
+    if let Some(event) = failed.filter(|failed| is_current(failed, assigned.as_deref())) {
+        let mut named = announcer.advertisements.iter();
+        let named = named.find(|advertisement| !advertisement.spec.interfaces.is_empty());
+        let finding = match named {
+            Some(named) => {
+                out.depends(&subject, &named.resource);
+                let message = "names interfaces that the node which is to announce doesn't have";
+                let finding = out.fail(&named.resource, message);
+                finding.evidence("names", named.spec.interfaces.join(", "))
+            }
+            None => out.fail(&subject, "could not be announced").serving().hearsay(),
+        };
         finding.evidence("says", &event.message);
         finding.fix(Risk::None, "shows what MetalLB says of it", show);
         return;
@@ -114,20 +139,30 @@ async fn examine(cx: &Cx, metallb: &Installation, announcer: &Announcer, out: &m
     out.ok(&subject);
 }
 
-fn report_nobody(announcer: &Announcer, nodes: &Nodes, show: &str, out: &mut Findings) {
+fn report_nobody(
+    announcer: &Announcer,
+    nodes: &Nodes,
+    has_pods: bool,
+    show: &str,
+    out: &mut Findings,
+) {
     let subject = address_resource(announcer.address);
     // There are pods, and not where it could be announced from.
-    let is_misplaced = nodes.unable.iter().any(|(_, why)| *why == Why::NoPod);
+    let is_misplaced = has_pods && nodes.unable.iter().any(|(_, why)| *why == Why::NoPod);
     let finding = if is_misplaced {
-        let message =
-            "is announced by no node: the Service keeps to the pods of the node that does";
-        out.fail(&subject, message)
+        let message = "keeps to the pods of the node that announces its address, and none that may \
+                       has one";
+        out.fail(&*announcer.service, message).serving()
     } else {
-        out.fail(&subject, "is announced by no node: none can")
+        // Of silence on the wire it is the reason; what keeps the nodes from it is found elsewhere.
+        out.fail(&subject, "is announced by no node: none can").serving().hearsay()
     };
-    // Of silence on the wire it is the reason; what keeps the nodes from it may be found elsewhere.
-    finding.serving().hearsay();
-    finding.evidence("of", announcer.service.resource());
+    if is_misplaced {
+        finding.evidence("policy", "externalTrafficPolicy: Local");
+        finding.evidence("address", announcer.address);
+    } else {
+        finding.evidence("of", announcer.service.resource());
+    }
     for (node, why) in nodes.unable.iter().take(SHOWN) {
         finding.evidence("node", format!("{node}: {why}"));
     }
@@ -197,9 +232,10 @@ mod tests {
             10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  onprem-metallb-announce
-              address 10.64.140.43 is announced by no node: the Service keeps to the pods of
-                the node that does
-                of        Service istio-system/istio-ingressgateway
+              Service istio-system/istio-ingressgateway keeps to the pods of the node that
+                announces its address, and none that may has one
+                policy    externalTrafficPolicy: Local
+                address   10.64.140.43
                 node      worker-1: no advertisement selects it
                 node      worker-2: it has no pod of the Service that is ready
                 fix       has every node send requests on; the gateway then sees the node's
@@ -215,6 +251,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn without_a_pod_anywhere_it_is_not_about_the_place() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["spec"]["externalTrafficPolicy"] = "Local".into();
+        deployment.object("EndpointSlice")["endpoints"][0]["conditions"]["ready"] = false.into();
+        let says = deployment.report(&MetalLbAnnounce).await;
+        assert!(says.contains("address 10.64.140.43 is announced by no node: none can"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn an_interface_that_no_node_has_is_the_advertisements() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("L2Advertisement")["spec"]["interfaces"] = json!(["bond0"]);
+        let says =
+            "the interfaces specified by LB IP \"10.64.140.43\" doesn't exist in assigned node";
+        deployment.add(event("announceFailed", "Warning", says, "2026-11-21T11:59:00Z"));
+        let says = deployment.report(&MetalLbAnnounce).await;
+        assert!(says.contains("L2Advertisement metallb-system/default names interfaces"), "{says}");
+    }
+
+    #[tokio::test]
     async fn two_nodes_are_one_too_many() {
         let mut deployment = Deployment::healthy();
         let mut second = deployment.object("ServiceL2Status").clone();
@@ -225,7 +281,9 @@ mod tests {
             10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  onprem-metallb-announce
-              address 10.64.140.43 is announced by 2 nodes at once
+              Service istio-system/istio-ingressgateway has an address that 2 nodes announce
+                at once
+                address   10.64.140.43
                 nodes     worker-1, worker-2
                 fix       shows who announces what
                           kubectl get servicel2statuses -A -o wide
@@ -258,6 +316,9 @@ mod tests {
         "#]]
         .assert_eq(&deployment.report(&MetalLbAnnounce).await);
         let says = "announcing from node \"worker-1\" with protocol \"layer2\"";
+        deployment.add(event("nodeAssigned", "Normal", says, "2026-11-21T11:59:01Z"));
+        let report = deployment.report(&MetalLbAnnounce).await;
+        assert!(report.contains("FAIL     onprem-metallb-announce"), "{report}");
         deployment.add(event("nodeAssigned", "Normal", says, "2026-11-21T11:59:30Z"));
         let says = deployment.report(&MetalLbAnnounce).await;
         assert!(says.contains("pass     onprem-metallb-announce"), "{says}");

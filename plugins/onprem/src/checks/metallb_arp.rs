@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
 use kfcheck_kube::{Node, all};
 use kfcheck_probe::{ArpAnswer, ArpProbe};
 
 use crate::{
-    Announcer, Announcers, MetalLbFronts, address_resource, announcers::unreachable,
-    reached::is_answering,
+    Announcer, Announcers, KubeProxy, MetalLbFronts, ProxyMode, address_resource,
+    announcers::unreachable, reached::is_answering,
 };
 
 check! {
@@ -63,6 +63,10 @@ impl Check for MetalLbArp {
 async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
     let subject = address_resource(announcer.address);
     let address = announcer.address.to_string();
+    // All are asked at the same time.
+    for (_, address) in own_addresses(cx).await {
+        cx.begin(ArpProbe { address });
+    }
     let answers = cx.get(ArpProbe { address: address.clone() }).await;
     let Some(answers) = out.known(&subject, answers) else { return };
     if let Some(why) = ArpAnswer::undecided(&answers) {
@@ -90,18 +94,23 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
         finding.fix(Risk::None, "asks again", ask);
         return;
     }
-    let nodes = if ArpAnswer::would_show_conflict(&answers) {
-        nodes_by_mac(cx).await
-    } else {
-        BTreeMap::new()
-    };
+    let nodes = nodes_by_mac(cx).await;
     let named = |mac: &str| match nodes.get(mac) {
         Some(node) => format!("{mac}, node {node}"),
         None => mac.to_owned(),
     };
     if macs.len() > 1 {
-        let message = format!("is answered for by {} machines", macs.len());
-        let finding = out.fail(&subject, message).serving();
+        // Where kube-proxy is why, the address is what suffers; otherwise it should not have been given.
+        let proxy = cx.get(KubeProxy).await;
+        let by_proxy = proxy.is_ok_and(|p| p.as_ref().as_ref().is_some_and(ProxyMode::is_loose));
+        let finding = if by_proxy {
+            let message = format!("is answered for by {} machines", macs.len());
+            out.fail(&subject, message).serving()
+        } else {
+            let message = format!("has an address that {} machines answer for", macs.len());
+            let finding = out.fail(&*announcer.service, message).serving();
+            finding.evidence("address", &address)
+        };
         for mac in &macs {
             finding.evidence("answers", named(mac));
         }
@@ -109,6 +118,12 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
             finding.evidence("should", format!("node {node} alone"));
         }
         finding.fix(Risk::None, "asks again", ask);
+        return;
+    }
+    if !ArpAnswer::would_show_conflict(&answers) {
+        // The kernel keeps one answer and drops the others.
+        let permission = "CAP_NET_RAW".to_owned();
+        out.known::<()>(&subject, Err(Fault::Denied { permission }.into()));
         return;
     }
     let answering = macs.first().and_then(|mac| nodes.get(*mac));
@@ -127,15 +142,21 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
     }
 }
 
-/// The nodes by the hardware address that answers for their own addresses, where only one does.
-async fn nodes_by_mac(cx: &Cx) -> BTreeMap<String, String> {
-    let Ok(nodes) = cx.get(all::<Node>()).await else { return BTreeMap::new() };
-    let own = nodes.iter().take(NODES).filter_map(|node| {
+/// The nodes, each with an address of its own.
+async fn own_addresses(cx: &Cx) -> Vec<(String, String)> {
+    let nodes = cx.get(all::<Node>()).await;
+    let nodes = nodes.iter().flat_map(|all| all.iter()).take(NODES);
+    let own = nodes.filter_map(|node| {
         let mut addresses = node.addresses("InternalIP");
         let address = addresses.find(|at| at.parse::<std::net::Ipv4Addr>().is_ok())?;
         Some((node.metadata.name.clone(), address.to_owned()))
     });
-    let asked = own.map(async |(name, address)| {
+    own.collect()
+}
+
+/// The nodes by the hardware address that answers for their own addresses, where only one does.
+async fn nodes_by_mac(cx: &Cx) -> BTreeMap<String, String> {
+    let asked = own_addresses(cx).await.into_iter().map(async |(name, address)| {
         let answers = cx.get(ArpProbe { address }).await.ok()?;
         match ArpAnswer::macs(&answers)[..] {
             [mac] => Some((mac.to_owned(), name)),
@@ -202,7 +223,9 @@ mod tests {
             10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  onprem-metallb-arp
-              address 10.64.140.43 is answered for by 2 machines
+              Service istio-system/istio-ingressgateway has an address that 2 machines
+                answer for
+                address   10.64.140.43
                 answers   52:54:00:12:35:0c, node worker-1
                 answers   de:ad:be:ef:00:01
                 should    node worker-1 alone
@@ -262,6 +285,10 @@ mod tests {
                      operation not permitted)
         "#]]
         .assert_eq(&deployment.report(&MetalLbArp).await);
+        deployment.file("probes/arp")[0] = json!({ "address": "10.64.140.43", "asked": "kernel",
+            "replies": [{ "mac": "52:54:00:12:35:0c" }] });
+        let says = deployment.report(&MetalLbArp).await;
+        assert!(says.contains("permission CAP_NET_RAW denied"), "{says}");
         deployment.without("probes/arp");
         let says = deployment.report(&MetalLbArp).await;
         assert!(says.contains("unknown  onprem-metallb-arp"), "{says}");

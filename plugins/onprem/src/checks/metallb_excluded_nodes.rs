@@ -187,6 +187,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn where_it_is_not_sure_when_it_began_silence_decides() {
+        let mut deployment = excluded();
+        deployment.objects.retain(|object| object["kind"] != "ServiceL2Status");
+        for name in ["speaker-1", "speaker-2"] {
+            deployment.named("Pod", name)["spec"]["containers"][0]["image"] =
+                "quay.io/metallb/speaker:v0.13.12".into();
+        }
+        deployment.file("probes/arp")[0]["replies"] = json!([]);
+        deployment.file("probes/http")[0] =
+            json!({ "url": "http://10.64.140.43/", "error": "connect: no route to host" });
+        let says = deployment.report(&MetalLbExcludedNodes).await;
+        assert!(says.contains("FAIL     onprem-metallb-excluded-nodes"), "{says}");
+    }
+
+    #[tokio::test]
     async fn old_ones_do_not_look_at_it() {
         let mut deployment = excluded();
         deployment.objects.retain(|object| object["kind"] != "ServiceL2Status");

@@ -82,8 +82,9 @@ impl Check for MetalLbPool {
                 out.ok(&pool.resource);
             }
         }
-        wrong.iter().for_each(|pool| depend(services, pool, out));
-        is_full.iter().for_each(|pool| depend(services, pool, out));
+        for pool in wrong.iter().copied().chain(&is_full) {
+            depend(services, pool, out);
+        }
         examine_state(cx, metallb, services, &wrong, out).await;
         Ok(())
     }
@@ -104,6 +105,16 @@ async fn report_none(
     out: &mut Findings,
 ) {
     let namespace = &metallb.namespace;
+    if let Some(map) = metallb.config_map.as_ref().filter(|_| !metallb.reads_config_map) {
+        depend(services, &map.resource(), out);
+        let message = "is not read by this MetalLB, which takes IPAddressPools and has none";
+        out.fail(&**map, message).fix(
+            Risk::None,
+            "shows what it says, to be written as an IPAddressPool and an L2Advertisement",
+            format!("kubectl get configmap {} -n {namespace} -o yaml", map.metadata.name),
+        );
+        return;
+    }
     let controller = metallb.controllers.iter().flatten().next();
     let subject = controller.map_or_else(
         || resource("Deployment", Some(namespace), "controller"),
@@ -118,20 +129,12 @@ async fn report_none(
         finding.evidence("elsewhere", strays.join(", "));
         finding.evidence("looks in", namespace);
     }
-    let kind = if metallb.reads_config_map { "configmap config" } else { "ipaddresspools" };
+    let kind = if metallb.reads_config_map { "configmaps" } else { "ipaddresspools" };
     finding.fix(
         Risk::None,
         "shows where it looks",
         format!("kubectl get {kind} -n {namespace} -o yaml"),
     );
-    if let Some(map) = metallb.config_map.as_ref().filter(|_| !metallb.reads_config_map) {
-        let message = "is not read by this MetalLB, which takes IPAddressPools";
-        out.warn(&**map, message).fix(
-            Risk::None,
-            "shows what it says, to be written as an IPAddressPool and an L2Advertisement",
-            format!("kubectl get configmap {} -n {namespace} -o yaml", map.metadata.name),
-        );
-    }
 }
 
 /// Whether every range is one, and of this pool alone.
@@ -392,22 +395,30 @@ mod tests {
             10.64.140.43 is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  onprem-metallb-pool
-              Deployment metallb-system/controller has no pool to give addresses from
-                fix       shows where it looks
-                          kubectl get ipaddresspools -n metallb-system -o yaml
-              kubectl kfcheck explain onprem-metallb-pool
-
-            WARNING  onprem-metallb-pool
               ConfigMap metallb-system/config is not read by this MetalLB, which takes
-                IPAddressPools
+                IPAddressPools and has none
                 fix       shows what it says, to be written as an IPAddressPool and an
                           L2Advertisement
                           kubectl get configmap config -n metallb-system -o yaml
+              kubectl kfcheck explain onprem-metallb-pool
 
             FAIL     onprem-metallb-pool
                      MetalLB has a pool with an address that is free
         "#]]
         .assert_eq(&deployment.report(&MetalLbPool).await);
+    }
+
+    #[tokio::test]
+    async fn an_image_tells_where_nothing_else_does() {
+        let mut deployment = Deployment::old();
+        for (tag, says) in [("v0.12.1", "pass     onprem"), ("v0.13.4", "FAIL     onprem")] {
+            let pod = deployment.named("Pod", "controller-0");
+            pod["spec"]["containers"][0]["image"] =
+                format!("quay.io/metallb/controller:{tag}").into();
+            deployment.object("Service")["status"] = json!({});
+            let report = deployment.report(&MetalLbPool).await;
+            assert!(report.contains(says), "{tag}: {report}");
+        }
     }
 
     #[tokio::test]
