@@ -11,6 +11,7 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use kfcheck::{Bundle, Clock, Cx, FactError, ObjectKind, World, async_trait};
 use kfcheck_aws::{AuthorizationPolicy, Aws, AwsAccess, EnvoyFilter};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
@@ -146,6 +147,20 @@ fn undumped(objects: &[Value]) -> Vec<Value> {
             "metadata": { "namespace": name, "name": "kube-root-ca.crt" } })
     };
     names.difference(&dumped).map(filler).collect()
+}
+
+/// The bundle with Dex told to trust `authority`, as nobody has the keys of those that it names.
+fn trusting(served: Served, authority: &str) -> Served {
+    let coded = BASE64.encode(authority);
+    let is_code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    served.with_texts(|text| {
+        let mut parts = text.split("rootCAData: ");
+        let mut whole = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            whole += &format!("rootCAData: {coded}{}", part.trim_start_matches(is_code));
+        }
+        whole
+    })
 }
 
 /// How long it was waited for an API server that said nothing at all, if it did.
@@ -310,11 +325,19 @@ impl BindPasswords for Passwords {
     async fn password(&self, _cx: &Cx, connector: &str) -> Result<BindPassword, FactError> {
         let all = self.0.json("probes/ldap").unwrap_or_default();
         let mut all = all.as_array().into_iter().flatten();
-        let bind = all.find(|one| one["connector"] == connector).map(|one| &one["binds"][0]);
-        let unknown = || kfcheck::Fault::Unreachable("nobody has signed in".to_owned());
-        let bind = bind.filter(|bind| !bind.is_null()).ok_or_else(unknown)?;
-        let source = bind["passwordSource"].as_str().unwrap_or_default();
-        Ok(BindPassword::new("not-a-secret", source))
+        let ours = all.find(|one| one["connector"] == connector);
+        let binds = ours.and_then(|one| one["binds"].as_array()).into_iter().flatten();
+        let sources = binds.map(|bind| bind["passwordSource"].as_str().unwrap_or_default());
+        let (literal, plain): (Vec<_>, Vec<_>) = sources.partition(|s| s.contains("literal"));
+        match (plain.first(), literal.first()) {
+            (Some(plain), None) => Ok(BindPassword::new("not-a-secret", *plain)),
+            (Some(plain), Some(literal)) => Ok(BindPassword::new("not-a-secret", *plain)
+                .written("not-a-secret, literal", *literal)),
+            (None, Some(literal)) => Ok(BindPassword::new("not-a-secret, literal", *literal)),
+            (None, None) => {
+                Err(kfcheck::Fault::Unreachable("nobody has signed in".to_owned()).into())
+            }
+        }
     }
 }
 
@@ -345,6 +368,7 @@ impl Sky {
         let served = Served::of(&completed(bundle));
         let kinds: Vec<_> = kinds().iter().map(installed).collect();
         let outside = OutsideMock::new(served.clone()).start().await.expect("a port");
+        let served = trusting(served, outside.ca_pem());
         let pods = outside.directories().iter().filter_map(|d| Some((d.pod.as_deref()?, d.at?)));
         let kubernetes = KubernetesMock::new(served.clone()).installing(kinds).forwarding(pods);
         let kubernetes = set_up(kubernetes);

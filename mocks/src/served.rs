@@ -21,6 +21,15 @@ impl Served {
         Self { files: files.collect() }
     }
 
+    /// The same with other texts.
+    #[must_use]
+    pub fn with_texts(mut self, other: impl Fn(&str) -> String) -> Self {
+        for text in self.files.values_mut() {
+            *text = other(text);
+        }
+        self
+    }
+
     /// A bundle of these files, named without their extension.
     #[cfg(test)]
     pub(crate) fn holding<const N: usize>(files: [(&str, Value); N]) -> Self {

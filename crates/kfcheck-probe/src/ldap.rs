@@ -103,12 +103,22 @@ pub trait BindPasswords: Send + Sync {
 pub struct BindPassword {
     pub(crate) secret: String,
     pub(crate) source: String,
+    /// The same before variables were put in, and what it is called then.
+    pub(crate) literal: Option<(String, String)>,
 }
 
 impl BindPassword {
     /// A password and where it came from, in words: `bindPW of ConfigMap auth/dex`.
     pub fn new(secret: impl Into<String>, source: impl Into<String>) -> Self {
-        Self { secret: secret.into(), source: source.into() }
+        Self { secret: secret.into(), source: source.into(), literal: None }
+    }
+
+    /// The same, where variables were put in: as it is written it is tried as well if the server
+    /// doesn't take the other. `source` says that it is the `literal` one.
+    #[must_use]
+    pub fn written(mut self, literal: impl Into<String>, source: impl Into<String>) -> Self {
+        self.literal = Some((literal.into(), source.into()));
+        self
     }
 }
 
@@ -455,8 +465,9 @@ impl LdapEntry {
     }
 }
 
-/// The attributes whose values are kept: logins, mail addresses and memberships.
-const KEPT: [&str; 11] = [
+/// The attributes whose values are kept: logins, mail addresses and memberships. They are asked for
+/// in any case, as a connector may name the wrong one.
+pub(crate) const KEPT: [&str; 11] = [
     "uid",
     "samaccountname",
     "userprincipalname",

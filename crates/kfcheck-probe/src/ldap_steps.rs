@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     BindPassword, Ldap, LdapAnswer, LdapBind, LdapCode, LdapConnect, LdapEntry, LdapFound,
     LdapMatcher, LdapProbe, LdapPurpose, LdapRoots, LdapSearch, LdapSecurity, Outside, Stream, Way,
+    ldap::KEPT,
     ldap_wire::{Answer, Filter, Outcome, Search, Wire},
     outside::LAYER,
     tls::shake_hands,
@@ -200,25 +201,18 @@ impl LdapProbe {
                 return Ok(false);
             }
         };
-        let source = Some(password.source.clone()).filter(|source| !source.is_empty());
-        let mut bind = LdapBind { dn, password_source: source, ..LdapBind::default() };
-        if password.secret.is_empty() && !bind.dn.is_empty() {
-            // RFC 4513, section 5.1.2: many servers take that for nobody, and say that it worked.
-            let why = "the password is empty, so it was not sent: servers take that for nobody";
-            (bind.ok, bind.error) = (Some(false), Some(why.to_owned()));
-        } else {
-            let without = |text: String| match &*password.secret {
-                "" => text,
-                secret => text.replace(secret, kfcheck::redact::REDACTED),
-            };
-            let outcome = within(BIND, connection.bind(&bind.dn, &password.secret)).await;
-            let outcome = outcome.map_err(without)?;
-            bind.ok = Some(outcome.is_success());
-            bind.error = (!outcome.is_success()).then(|| without(said(&outcome)));
-            bind.result_code = Some(outcome.code);
+        let mut may_go_on = false;
+        let literal = password.literal.clone();
+        let first = (password.secret, password.source);
+        for (secret, source) in [Some(first), literal].into_iter().flatten() {
+            let bind = sign_in(connection, &dn, &secret, source).await?;
+            may_go_on = bind.ok == Some(true);
+            let is_refused = bind.result_code == Some(LdapCode::INVALID_CREDENTIALS);
+            answer.binds.push(bind);
+            if !is_refused {
+                break;
+            }
         }
-        let may_go_on = bind.ok == Some(true);
-        answer.binds.push(bind);
         Ok(may_go_on)
     }
 
@@ -262,6 +256,33 @@ impl LdapProbe {
     }
 }
 
+/// One try to sign in. An error: there was no answer.
+async fn sign_in(
+    connection: &mut Connected,
+    dn: &str,
+    secret: &str,
+    source: String,
+) -> Result<LdapBind, String> {
+    let password_source = Some(source).filter(|source| !source.is_empty());
+    let mut bind = LdapBind { dn: dn.to_owned(), password_source, ..LdapBind::default() };
+    if secret.is_empty() && !dn.is_empty() {
+        // RFC 4513, section 5.1.2: many servers take that for nobody, and say that it worked.
+        let why = "the password is empty, so it was not sent: servers take that for nobody";
+        (bind.ok, bind.error) = (Some(false), Some(why.to_owned()));
+        return Ok(bind);
+    }
+    let without = |text: String| match secret {
+        "" => text,
+        secret => text.replace(secret, kfcheck::redact::REDACTED),
+    };
+    let outcome = within(BIND, connection.bind(dn, secret)).await;
+    let outcome = outcome.map_err(without)?;
+    bind.ok = Some(outcome.is_success());
+    bind.error = (!outcome.is_success()).then(|| without(said(&outcome)));
+    bind.result_code = Some(outcome.code);
+    Ok(bind)
+}
+
 /// A search that is under way.
 struct Running<'a> {
     search: &'a LdapSearch,
@@ -302,7 +323,9 @@ impl<'a> Running<'a> {
         let attributes = self.search.attributes.iter().chain(matchers).map(String::as_str);
         let mut attributes: BTreeSet<_> =
             attributes.filter(|name| !name.is_empty() && *name != "DN").collect();
-        attributes.insert("objectClass");
+        let known = KEPT.iter().copied().chain(["cn"]);
+        let asked: Vec<_> = attributes.iter().map(|name| name.to_lowercase()).collect();
+        attributes.extend(known.filter(|name| !asked.iter().any(|asked| asked == name)));
         let search = Search {
             base: &self.search.base_dn,
             whole_tree: self.search.is_whole_tree(),

@@ -116,6 +116,10 @@ impl Names {
         if self.missing.contains(&name) {
             return (ResponseCode::NXDomain, Vec::new());
         }
+        // Names inside a cluster mean nothing outside of it.
+        if name.ends_with(".svc.cluster.local") {
+            return (ResponseCode::NXDomain, Vec::new());
+        }
         self.notes.note_unasked(format!("{name} {kind}"));
         (ResponseCode::ServFail, Vec::new())
     }

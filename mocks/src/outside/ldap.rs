@@ -153,8 +153,18 @@ impl Recorded {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
         let mut first = [0];
         stream.peek(&mut first).await?;
-        if first[0] == 0x16 && failure(&self.entry).starts_with("tls: no answer") {
+        let failure = failure(&self.entry);
+        if first[0] == 0x16 && failure.starts_with("tls: no answer") {
             std::future::pending::<()>().await;
+        }
+        if first[0] == 0x16
+            && failure.starts_with("tls")
+            && self.entry["connect"]["tls"] == json!(false)
+        {
+            // What a server says that takes a handshake for a message.
+            let mut stream = stream;
+            let _ = stream.write_all(&[0x30, 0x05, 0x02, 0x01, 0x00, 0x78, 0x00]).await;
+            return Ok(());
         }
         if first[0] == 0x16 {
             self.converse(acceptor.accept(stream).await?).await?;
@@ -206,13 +216,19 @@ impl Recorded {
         match id {
             BIND => {
                 let dn = text(parts.nth(1)?)?;
+                let is_literal = text(parts.next()?)?.contains("literal");
                 let binds = self.entry["binds"].as_array().into_iter().flatten();
-                let known = |bind: &&Value| is(&bind["dn"], &dn);
+                // One who knows no password still says which of two it means.
+                let known = |bind: &&Value| {
+                    let source = bind["passwordSource"].as_str().unwrap_or_default();
+                    is(&bind["dn"], &dn) && source.contains("literal") == is_literal
+                };
                 let Some(bind) = { binds }.find(known) else {
                     self.notes.note_unasked(format!("LDAP bind as {dn}"));
                     return Some(vec![outcome(BOUND, UNWILLING, "", "no such bind was recorded")]);
                 };
-                let code = bind["resultCode"].as_u64().unwrap_or(UNWILLING);
+                let worked = if bind["ok"] == json!(true) { 0 } else { UNWILLING };
+                let code = bind["resultCode"].as_u64().unwrap_or(worked);
                 let says = said(bind["error"].as_str().unwrap_or_default());
                 Some(vec![outcome(BOUND, code, "", says)])
             }

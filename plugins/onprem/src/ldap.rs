@@ -157,7 +157,11 @@ impl BindPasswords for DexPasswords {
                     format!("the password of connector {connector} was taken out of {source}");
                 return Err(Fault::Unreachable(says).into());
             };
-            return Ok(BindPassword::new(expanded(dex, text)?, source));
+            let expanded = expanded(dex, text)?;
+            let is_changed = expanded != *text;
+            let literal = format!("literal {source}");
+            let password = BindPassword::new(expanded, source);
+            return Ok(if is_changed { password.written(text, literal) } else { password });
         }
         let says = format!("no Dex has a connector {connector}");
         Err(Fault::Unreachable(says).into())

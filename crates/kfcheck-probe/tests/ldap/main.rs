@@ -72,7 +72,12 @@ impl BindPasswords for Password {
     async fn password(&self, _cx: &Cx, connector: &str) -> Result<BindPassword, FactError> {
         let denied = || Fault::Denied { permission: "get secrets".to_owned() };
         let source = format!("bindPW of connector {connector}");
-        Ok(BindPassword::new(self.0.ok_or_else(denied)?, source))
+        let password = self.0.ok_or_else(denied)?;
+        // What Dex makes of it, if it has a variable in it.
+        let Some((expanded, _)) = password.split_once('$') else {
+            return Ok(BindPassword::new(password, source));
+        };
+        Ok(BindPassword::new(expanded, &source).written(password, format!("literal {source}")))
     }
 }
 
@@ -183,6 +188,21 @@ async fn a_wrong_password_and_an_unknown_name_are_told_by_their_code() {
     let answer = ask(&no_name, PASSWORD).await;
     assert_eq!(answer.binds[0].result_code, Some(LdapCode(34)));
     assert_eq!(answer.binds[0].error.as_deref(), Some("invalidDNSyntax (34): invalid DN"));
+}
+
+#[tokio::test]
+async fn a_password_that_dex_takes_a_part_of_for_a_variable_is_tried_as_it_is_written() {
+    let account = "dn: cn=dex,dc=example,dc=com\nobjectClass: organizationalRole\n\
+                   objectClass: simpleSecurityObject\ncn: dex\nuserPassword: pa$word\n\n";
+    let directory = Directory::with(account, "");
+    let bind_dn = "cn=dex,dc=example,dc=com".to_owned();
+    let answer = ask(&LdapProbe { bind_dn, ..plain(&directory) }, "pa$word").await;
+    let binds: Vec<_> =
+        answer.binds.iter().map(|bind| (bind.password_source.as_deref(), bind.ok)).collect();
+    let source = "bindPW of connector ldap";
+    let literal = format!("literal {source}");
+    assert_eq!(binds, [(Some(source), Some(false)), (Some(&literal), Some(true))]);
+    assert!(found_all(&answer), "what Dex would find then");
 }
 
 #[tokio::test]

@@ -103,6 +103,9 @@ fn subjects<'a>(
     for pod in pods {
         all.entry(only.clone().unwrap_or_else(|| pod.workload())).or_default().push(pod);
     }
+    for pods in all.values_mut() {
+        pods.sort_by_key(|pod| (&pod.spec.node_name, &pod.metadata.name));
+    }
     all
 }
 
