@@ -89,6 +89,8 @@ fn probe(dex: &Dex, connector: &DexConnector, ldap: &DexLdap) -> LdapProbe {
     let mut read = vec![users.username.as_str(), users.id_attr(), users.email_attr()];
     read.extend([&*users.name_attr, &*users.preferred_username_attr]);
     read.extend(matched.clone().map(|matcher| &*matcher.user_attr));
+    // What sort of entry it is tells which other attributes it may have.
+    read.push("objectClass");
     let roots = match (&ldap.root_ca_data, &ldap.root_ca) {
         (Some(pem), _) if !pem.is_empty() => LdapRoots::Stated(pem.clone()),
         (_, Some(_)) => LdapRoots::Unknown,
@@ -122,7 +124,7 @@ fn probe(dex: &Dex, connector: &DexConnector, ldap: &DexLdap) -> LdapProbe {
                     .user_matchers
                     .iter()
                     .map(|matcher| &*matcher.group_attr)
-                    .chain([&*groups.name_attr])
+                    .chain([&*groups.name_attr, "objectClass"])
                     .collect::<Vec<_>>(),
             ),
             matchers: matched

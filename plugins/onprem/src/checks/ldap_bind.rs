@@ -61,7 +61,8 @@ fn judge(connector: &LdapConnector, answer: &LdapAnswer, out: &mut Findings) {
                     finding.evidence("that is", hint);
                 }
             }
-            if let Some(error) = &bind.error {
+            let code = bind.result_code.map(|code| code.to_string());
+            if let Some(error) = bind.error.as_ref().filter(|error| code.as_ref() != Some(error)) {
                 finding.evidence("because", error);
             }
             finding.fix(
