@@ -183,10 +183,12 @@ async fn what_was_recorded_of_directories_is_what_is_seen_of_them() {
           "connect": { "ok": false, "tls": false,
             "error": "starttls: protocolError (2): unsupported extended operation" } },
         { "connector": "nameless", "host": "gone.example.com:636", "binds": [], "searches": [],
-          "connect": { "ok": false, "tls": null, "error": "dns: NXDOMAIN" } },
+          "connect": { "ok": false, "tls": null, "error": "dns: NXDOMAIN",
+            "through": "this machine" } },
         { "connector": "closed", "host": "198.51.100.77:636", "binds": [], "searches": [],
           "connect": { "ok": false, "tls": null,
-            "error": "connect: 198.51.100.77:636: connection refused" } },
+            "error": "connect: 198.51.100.77:636: connection refused",
+            "through": "this machine" } },
         { "connector": "empty", "host": "starting.directory:389", "binds": [], "searches": [],
           "connect": { "ok": false, "tls": null,
             "error": "connect: Service directory/starting has no ready endpoint" } },
@@ -263,7 +265,7 @@ async fn with_exec_a_host_is_reached_from_where_dex_is() {
 
     // Without, nothing is run in a pod.
     let seen = ask(&sky.world(), probe("name", "gone.corp.example", LdapSecurity::Ldaps)).await;
-    assert_eq!(seen.connect.through, None);
+    assert_eq!(seen.connect.through.as_deref(), Some("this machine"));
 }
 
 #[tokio::test]
@@ -271,7 +273,7 @@ async fn a_host_that_is_an_option_of_nc_is_not_given_to_it() {
     let sky = Sky::of(&bundle(&json!([]))).await;
     for host in ["-e", "a;b", "$(id)"] {
         let seen = ask(&sky.world_with(true), probe("x", host, LdapSecurity::Ldaps)).await;
-        assert_eq!(seen.connect.through, None, "{host}");
+        assert_eq!(seen.connect.through.as_deref(), Some("this machine"), "{host}");
     }
     let execs = sky.kubernetes.calls().into_iter().filter(|call| call.path.ends_with("/exec"));
     assert_eq!(execs.count(), 0);

@@ -128,6 +128,10 @@ impl fmt::Debug for BindPassword {
     }
 }
 
+/// That a server was asked from the machine of whoever inspects. Where no connection comes about, that
+/// says nothing of whether Dex gets one.
+pub const FROM_HERE: &str = "this machine";
+
 /// A connection, whatever it goes through.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -231,7 +235,7 @@ pub struct LdapConnect {
     #[serde(deserialize_with = "clean")]
     pub error: Option<String>,
     /// How the server was reached, where it wasn't from this machine: `port-forward to pod …`, `nc in
-    /// pod …`.
+    /// pod …`. [`FROM_HERE`] where no connection came about from this machine.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "clean")]
     pub through: Option<String>,
 }
@@ -416,6 +420,11 @@ impl LdapConnect {
     /// Whether the connection is there; none: nobody says.
     pub fn is_ok(&self) -> Option<bool> {
         self.ok.or_else(|| self.error.is_some().then_some(false))
+    }
+
+    /// Whether all that is known is that no connection comes about from where somebody inspects.
+    pub fn is_unreached_from_here(&self) -> bool {
+        self.through.as_deref() == Some(FROM_HERE) && self.is_ok() == Some(false)
     }
 }
 

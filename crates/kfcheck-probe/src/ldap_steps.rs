@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     BindPassword, Ldap, LdapAnswer, LdapBind, LdapCode, LdapConnect, LdapEntry, LdapFound,
     LdapMatcher, LdapProbe, LdapPurpose, LdapRoots, LdapSearch, LdapSecurity, Outside, Stream, Way,
-    ldap::KEPT,
+    ldap::{FROM_HERE, KEPT},
     ldap_wire::{Answer, Filter, Outcome, Search, Wire},
     outside::LAYER,
     tls::shake_hands,
@@ -37,14 +37,6 @@ const MOST_READ: usize = 16 << 20;
 /// No error is longer, in characters.
 const LONGEST: usize = 300;
 
-/// That a server isn't reached from this machine, and who would know more.
-fn unreached(host: &str, why: &str) -> String {
-    format!(
-        "LDAP server {host} is not reached from this machine ({why}), which says nothing of whether \
-         Dex reaches it; --exec has Dex's pod try"
-    )
-}
-
 type Connected = Wire<Box<dyn Stream>>;
 
 impl LdapProbe {
@@ -67,8 +59,7 @@ impl LdapProbe {
             Some(way) => way,
             None => match self.dial(&outside, host, port).await {
                 Ok(stream) => Way::Open { stream, through: None, is_sure: false },
-                // Dex may reach what nobody here does.
-                Err(why) => return Err(Fault::Unreachable(unreached(&self.host, &why)).into()),
+                Err(why) => Way::Closed { why, through: Some(FROM_HERE.to_owned()) },
             },
         };
         let mut is_known = false;

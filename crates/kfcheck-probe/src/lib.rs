@@ -20,8 +20,8 @@ pub use ask::Ask;
 pub use dns::{DnsAnswer, DnsProbe};
 pub use http::{Credentials, HttpAnswer, HttpProbe, Tls};
 pub use ldap::{
-    BindPassword, BindPasswords, Ldap, LdapAnswer, LdapBind, LdapCode, LdapConnect, LdapEntry,
-    LdapFound, LdapMatcher, LdapProbe, LdapPurpose, LdapRoots, LdapSearch, LdapSecurity,
+    BindPassword, BindPasswords, FROM_HERE, Ldap, LdapAnswer, LdapBind, LdapCode, LdapConnect,
+    LdapEntry, LdapFound, LdapMatcher, LdapProbe, LdapPurpose, LdapRoots, LdapSearch, LdapSecurity,
     ReachServices, Stream, Way,
 };
 pub use outside::{AskArp, Dial, Outside, Resolve, Through};

@@ -161,20 +161,18 @@ mod tests {
               stack eksctl-kf-cluster is left of cluster kf, which does not exist
                 status    CREATE_COMPLETE
                 kept by   its protection from termination
-                fix       deletes it, once what keeps it is taken away; the cluster's own
-                          stack last
-                          aws cloudformation delete-stack --region us-west-2 \
-                            --stack-name eksctl-kf-cluster
+                fix       plans how all of it goes, each step with its reason; --apply does
+                          that
+                          kubectl kfcheck aws cleanup --cluster kf --region us-west-2
               kubectl kfcheck explain aws-stack-orphaned
 
             BROKEN  aws-stack-orphaned
               stack eksctl-kf-nodegroup-cpu is left of cluster kf, which does not exist
                 status    CREATE_COMPLETE
                 kept by   iam_alb_ingress_policy on role kf-nodes
-                fix       deletes it, once what keeps it is taken away; the cluster's own
-                          stack last
-                          aws cloudformation delete-stack --region us-west-2 \
-                            --stack-name eksctl-kf-nodegroup-cpu
+                fix       plans how all of it goes, each step with its reason; --apply does
+                          that
+                          kubectl kfcheck aws cleanup --cluster kf --region us-west-2
               kubectl kfcheck explain aws-stack-orphaned
 
             FAIL     aws-stack-orphaned
@@ -204,10 +202,9 @@ mod tests {
               stack eksctl-kf-2-cluster is left of cluster kf-2, which does not exist
                 status    CREATE_COMPLETE
                 as is     eksctl-kf-2-nodegroup-a
-                fix       deletes it, once what keeps it is taken away; the cluster's own
-                          stack last
-                          aws cloudformation delete-stack --region us-west-2 \
-                            --stack-name eksctl-kf-2-cluster
+                fix       plans how all of it goes, each step with its reason; --apply does
+                          that
+                          kubectl kfcheck aws cleanup --cluster kf-2 --region us-west-2
 
             warn     aws-stack-orphaned
                      No stack is left of a cluster that is gone

@@ -48,6 +48,15 @@ fn judge(connector: &LdapConnector, answer: &LdapAnswer, out: &mut Findings) {
             let says = format!("nobody says whether {} takes connections", connector.server);
             out.known::<()>(&connector.told, Err(Fault::Unreachable(says).into()));
         }
+        Some(_) if answer.connect.is_unreached_from_here() => {
+            let says = format!(
+                "{} is not reached from this machine ({}), which says nothing of whether Dex reaches \
+                 it; --exec has Dex's pod try",
+                connector.server,
+                connect.error.as_deref().unwrap_or_default()
+            );
+            out.known::<()>(&connector.told, Err(Fault::Unreachable(says).into()));
+        }
         Some(_) => {
             let error = connect.error.as_deref().unwrap_or_default();
             let message =
@@ -163,6 +172,10 @@ mod tests {
                      Dex's directory takes connections, and nobody reads along
         "#]]
         .assert_eq(&with(json!({ "ok": false, "error": error }), &[]).await);
+        // From outside of Dex's network that says nothing.
+        let here = json!({ "ok": false, "error": "dns: NXDOMAIN", "through": "this machine" });
+        let report = with(here, &[]).await;
+        assert!(report.contains("unknown  onprem-ldap-connect"), "{report}");
         for (error, says) in [
             ("dns: NXDOMAIN", "whose name does not resolve"),
             ("connect: 10.0.0.7:636: Connection refused", "which refuses connections"),
