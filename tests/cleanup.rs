@@ -566,6 +566,6 @@ async fn killed_at_any_call_it_comes_to_the_same_end() {
         assert_eq!(changes, expected, "killed at {nth} {moment:?}");
         assert_eq!(end, at_the_end, "killed at {nth} {moment:?}");
     }
-    println!("killed at {tried} points of {} calls", calls.len());
+    eprintln!("killed at {tried} points of {} calls", calls.len());
     assert_eq!(tried, if all { tried } else { 2 * expected.len() });
 }

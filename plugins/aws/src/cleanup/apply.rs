@@ -32,8 +32,8 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             look: Duration::from_secs(5),
-            settle: Duration::from_secs(300),
-            stack: Duration::from_secs(3600),
+            settle: Duration::from_mins(5),
+            stack: Duration::from_hours(1),
         }
     }
 }
@@ -116,7 +116,8 @@ pub async fn apply(
     let failed = |error| Halt::Journal(journal.display().to_string(), error);
     let mut written = Journal::create(journal).map_err(failed)?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let begun = Entry::Begun { plan: plan.clone(), caller: estate.caller.clone(), version };
+    let begun =
+        Entry::Begun { plan: Box::new(plan.clone()), caller: estate.caller.clone(), version };
     written.write(begun.clone()).map_err(failed)?;
     let progress = Progress::of(&[begun]).unwrap_or_default();
     let hand = Hand::new(&cx, &plan.cluster).await?;
@@ -364,7 +365,7 @@ impl Work<'_> {
                 None => return Ok(Deleted::Done),
                 // Before it is heard, the status is the one that the last try left.
                 Some(stack) if stack.stack_status == "DELETE_FAILED" && !events.is_empty() => {
-                    return self.read(&events);
+                    return Self::read(&events);
                 }
                 Some(stack) if !stack.is_under_way() && !events.is_empty() => {
                     let says = format!("stack {id} is {} now", stack.stack_status);
@@ -380,7 +381,7 @@ impl Work<'_> {
     }
 
     /// What failed, if all of it is of a kind that can be mended.
-    fn read(&self, events: &[StackEvent]) -> Result<Deleted, Halt> {
+    fn read(events: &[StackEvent]) -> Result<Deleted, Halt> {
         let failed = Failed::of(events);
         let parts: Vec<_> = failed.all().collect();
         let says = |part: &StackEvent| {

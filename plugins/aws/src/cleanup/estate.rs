@@ -185,14 +185,12 @@ impl StackLeft {
 
     /// The clusters that it made, or made something for.
     fn clusters(&self) -> impl Iterator<Item = &str> {
-        let of_cluster = |part: &StackResource| match part.resource_type.as_str() {
-            "AWS::EKS::Cluster" | "AWS::EKS::Nodegroup" | "AWS::EKS::Addon" => true,
-            _ => false,
-        };
+        let kinds = ["AWS::EKS::Cluster", "AWS::EKS::Nodegroup", "AWS::EKS::Addon"];
+        let of_cluster = move |part: &&StackResource| kinds.contains(&part.resource_type.as_str());
         let standing = self.parts.iter().filter(|part| part.resource_status != "DELETE_COMPLETE");
         // CLUSTER/NODEGROUP, CLUSTER|ADDON
         standing
-            .filter(move |part| of_cluster(part))
+            .filter(of_cluster)
             .filter_map(|part| part.physical_resource_id.split(['/', '|']).next())
             .filter(|name| !name.is_empty())
     }

@@ -19,7 +19,7 @@ pub enum Entry {
     /// Somebody agreed to a plan.
     Begun {
         /// The plan.
-        plan: Plan,
+        plan: Box<Plan>,
         /// Whose credentials were in use, as an ARN.
         caller: String,
         /// The version of kfcheck.
@@ -210,7 +210,7 @@ impl Progress {
     pub(super) fn of(entries: &[Entry]) -> Option<Self> {
         let mut entries = entries.iter();
         let Some(Entry::Begun { plan, .. }) = entries.next() else { return None };
-        let mut progress = Self { plan: plan.clone(), ..Self::default() };
+        let mut progress = Self { plan: (**plan).clone(), ..Self::default() };
         progress.add(None, &plan.steps);
         entries.for_each(|entry| progress.take(entry));
         Some(progress)
