@@ -83,7 +83,7 @@ fn essence(bundle: &Bundle) -> BTreeMap<String, Value> {
                 }
                 // How a connection is protected is always seen live, and not always written down.
                 "probes/ldap.json" => {
-                    keep(answer.get_mut("connect"), |field| ["ok", "through"].contains(&field))
+                    keep(answer.get_mut("connect"), |field| ["ok", "through"].contains(&field));
                 }
                 "probes/dns.json" => answer.retain(|_, value| value != &json!([])),
                 "probes/listen.json" => answer.retain(|field, _| field != "container"),
