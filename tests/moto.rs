@@ -135,7 +135,7 @@ fn behind_alb(moto: &Moto) -> Bundle {
                 "location": "https://auth.example.com/login?client_id=x" } }]))
 }
 
-/// On a classic load balancer, as the seed had it.
+/// On a classic load balancer with nine listeners, as Istio 1.1 had it.
 fn on_classic(moto: &Moto) -> Bundle {
     let at = json!({ "loadBalancer": { "ingress": [{ "hostname": moto.says("aclassic") }] } });
     cluster(moto, vec![service("LoadBalancer", &at)])

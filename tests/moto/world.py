@@ -202,7 +202,7 @@ def build(endpoint):
     )
     world["alb"] = balancer["DNSName"]
 
-    # Istio 1.1's gateway, as the seed's load balancer had it.
+    # Istio 1.1's gateway.
     ports = [(15020, 31020), (80, 31380), (443, 31390), (31400, 31400), (15029, 31029), (15030, 31030)]
     ports += [(15031, 31031), (15032, 31032), (15443, 32224)]
     listeners = [

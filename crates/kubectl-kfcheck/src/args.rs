@@ -61,7 +61,7 @@ pub enum Command {
         kubectl kfcheck aws --cluster kf --region us-west-2\n  \
         kubectl kfcheck aws --bundle examples/eks-cognito-callback\n  \
         kubectl kfcheck aws --bundle DIR --check 'aws-alb-*,aws-cognito-*' -v\n  \
-        kubectl kfcheck aws cleanup                  # what clusters that are gone left behind"
+        kubectl kfcheck aws cleanup                  # what gone clusters left behind"
     )]
     Aws(Box<Amazon>),
     /// Inspect a deployment on your own machines.
@@ -123,13 +123,13 @@ pub struct Amazon {
 pub enum AmazonTask {
     /// Delete what a cluster that is gone left behind; without --apply it only says what it would do.
     #[command(after_help = "Examples:\n  \
-        kubectl kfcheck aws cleanup                            # which clusters left something\n  \
-        kubectl kfcheck aws cleanup --cluster kf-old           # what would be done, and why\n  \
-        kubectl kfcheck aws cleanup --cluster kf-old --apply   # do it, after its name was typed\n  \
-        kubectl kfcheck aws cleanup --cluster kf-old --plan-out plan.json\n  \
-        kubectl kfcheck aws cleanup --apply plan.json --yes    # do what somebody looked at\n  \
-        kubectl kfcheck aws cleanup --resume kfcheck-cleanup-kf-old.jsonl\n  \
-        kubectl kfcheck aws cleanup --restore-policies kfcheck-cleanup-kf-old.jsonl\n\n\
+        kubectl kfcheck aws cleanup                       # which clusters left what\n  \
+        kubectl kfcheck aws cleanup --cluster kf          # what would be done, and why\n  \
+        kubectl kfcheck aws cleanup --cluster kf --apply  # does it; asks for the name\n  \
+        kubectl kfcheck aws cleanup --cluster kf --plan-out plan.json\n  \
+        kubectl kfcheck aws cleanup --apply plan.json --yes\n  \
+        kubectl kfcheck aws cleanup --resume kfcheck-cleanup-kf.jsonl\n  \
+        kubectl kfcheck aws cleanup --restore-policies kfcheck-cleanup-kf.jsonl\n\n\
         What it takes is printed by `kubectl kfcheck permissions aws --cleanup`.\n\n\
         Exit codes: 0 done, or a plan; 1 not everything was done; 2 usage; 3 refused, as something\n\
         that decides is not known or not as it was; nothing was changed then.")]
