@@ -7,10 +7,11 @@ use tokio::time::Instant;
 
 use super::{
     Account,
+    action::Action,
     estate::Estate,
     hand::{Acted, Found, Hand},
     journal::{Entry, Journal, Outcome, Progress, State, entries},
-    plan::{Action, Plan, Refusal, Step, sha256},
+    plan::{Plan, Refusal, Step, sha256},
 };
 use crate::{Failed, StackEvent, conflict, is_in_use};
 

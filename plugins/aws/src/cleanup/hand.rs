@@ -10,7 +10,11 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use kfcheck::{Cx, Fault};
 use serde_json::{Value, json};
 
-use super::plan::{Action, Whose, sum, whose};
+use super::{
+    action::Action,
+    plan::sum,
+    whose::{Whose, whose},
+};
 use crate::{
     Document, NetworkInterface, SecurityGroup, Stack, StackEvent, Tag,
     client::{Aws, fault, is_absent},

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod action;
 mod apply;
 mod estate;
 mod facts;
@@ -25,6 +26,7 @@ mod hand;
 mod journal;
 mod owned;
 mod plan;
+mod whose;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,13 +34,14 @@ use kfcheck::{Event, World};
 
 use crate::{Aws, AwsAccess, ClusterNames, Clusters, Scope, Stack, Stacks};
 
+pub use action::Action;
 pub use apply::{Applied, Halt, Pace, Progressed, apply, restore, resume};
 pub use estate::{Estate, NetworkLeft, RoleLeft, StackLeft};
 pub use facts::{FACTS, TaggedBalancer};
 pub use hand::{BY_STACKS, CHANGES, LOOKS, RESTORES};
 pub use journal::{Entry, Journal, entries};
 pub use owned::{Owned, Stood};
-pub use plan::{Action, Kept, Plan, Refusal, Step, Wishes};
+pub use plan::{Kept, Plan, Refusal, Step, Wishes};
 
 /// The account and region that are cleaned up.
 #[derive(Clone)]

@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::estate::{Estate, RoleLeft, StackLeft};
-use crate::{Document, NetworkInterface, SecurityGroup, Tag, fronts::owners, shape::tag};
+use super::{
+    action::Action,
+    estate::{Estate, RoleLeft, StackLeft},
+    whose::{Whose, whose},
+};
+use crate::{Document, NetworkInterface, SecurityGroup};
 
 /// What is wished beyond what a plan does by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,85 +62,6 @@ pub struct Step {
     pub stack: Option<String>,
     /// Why it is needed.
     pub because: String,
-}
-
-/// A change, and what it is made to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Action {
-    /// Deletes an application or network load balancer.
-    DeleteLoadBalancer {
-        /// Its ARN.
-        arn: String,
-    },
-    /// Deletes a classic load balancer.
-    DeleteClassicLoadBalancer {
-        /// Its name.
-        name: String,
-    },
-    /// Deletes a target group.
-    DeleteTargetGroup {
-        /// Its ARN.
-        arn: String,
-    },
-    /// Takes the rules out of a security group that name another one.
-    RevokeRules {
-        /// The group that has the rules.
-        group: String,
-        /// The group that they name.
-        names: String,
-        /// Whether they let in; else they let out.
-        ingress: bool,
-    },
-    /// Deletes a security group.
-    DeleteSecurityGroup {
-        /// Its id.
-        id: String,
-    },
-    /// Deletes a network interface that nothing uses.
-    DeleteNetworkInterface {
-        /// Its id.
-        id: String,
-    },
-    /// Deletes a policy inside a role.
-    DeleteRolePolicy {
-        /// The role.
-        role: String,
-        /// The policy.
-        policy: String,
-        /// The SHA-256 of its document.
-        sha256: String,
-    },
-    /// Takes a policy off a role that refers to it.
-    DetachRolePolicy {
-        /// The role.
-        role: String,
-        /// The policy's ARN.
-        policy_arn: String,
-    },
-    /// Takes a role out of an instance profile.
-    RemoveRoleFromInstanceProfile {
-        /// The role.
-        role: String,
-        /// The instance profile.
-        profile: String,
-    },
-    /// Lifts the termination protection of a stack.
-    DisableTerminationProtection {
-        /// The stack's ARN.
-        stack_id: String,
-    },
-    /// Deletes a stack, with what it made.
-    DeleteStack {
-        /// Its ARN.
-        stack_id: String,
-        /// The parts that are left behind.
-        #[serde(skip_serializing_if = "Vec::is_empty", default)]
-        retain: Vec<String>,
-        /// Whether parts that can't be deleted are left behind.
-        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-        force: bool,
-    },
 }
 
 /// What is not touched, and why.
@@ -575,31 +500,6 @@ fn rank(left: &StackLeft) -> u8 {
     }
 }
 
-/// Whose something is, by its tags.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
-    Ours,
-    Nobodys,
-    Another(String),
-    Stack(String),
-}
-
-pub(super) fn whose(cluster: &str, tags: &[Tag]) -> Whose {
-    let mut clusters: BTreeSet<&str> = owners(tags).into_iter().collect();
-    let more = ["aws:eks:cluster-name", "cluster.k8s.amazonaws.com/name", "eks:cluster-name"];
-    clusters.extend(more.iter().filter_map(|key| tag(tags, key)));
-    // Whoever shares it needs it as well.
-    let shared = tags.iter().filter_map(|tag| tag.key.strip_prefix("kubernetes.io/cluster/"));
-    let another = clusters.iter().copied().chain(shared).find(|name| *name != cluster);
-    if let Some(another) = another {
-        return Whose::Another(another.to_owned());
-    }
-    if let Some(stack) = tag(tags, "aws:cloudformation:stack-name") {
-        return Whose::Stack(stack.to_owned());
-    }
-    if clusters.contains(cluster) { Whose::Ours } else { Whose::Nobodys }
-}
-
 /// Whether a security group has rules, of one direction, that name another.
 fn names(group: &SecurityGroup, other: &str, ingress: bool) -> bool {
     let rules = if ingress { &group.ip_permissions } else { &group.ip_permissions_egress };
@@ -629,64 +529,4 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         text += &format!("{byte:02x}");
     }
     text
-}
-
-impl Action {
-    /// What it changes, in words.
-    pub fn says(&self) -> String {
-        match self {
-            Self::DeleteLoadBalancer { arn } => format!("delete load balancer {}", last(arn, 1)),
-            Self::DeleteClassicLoadBalancer { name } => {
-                format!("delete classic load balancer {name}")
-            }
-            Self::DeleteTargetGroup { arn } => format!("delete target group {}", last(arn, 1)),
-            Self::RevokeRules { group, names, ingress } => {
-                let way = if *ingress { "ingress" } else { "egress" };
-                format!("take the {way} rules for {names} out of security group {group}")
-            }
-            Self::DeleteSecurityGroup { id } => format!("delete security group {id}"),
-            Self::DeleteNetworkInterface { id } => format!("delete network interface {id}"),
-            Self::DeleteRolePolicy { role, policy, .. } => {
-                format!("delete policy {policy} inside role {role}")
-            }
-            Self::DetachRolePolicy { role, policy_arn } => {
-                format!("detach policy {policy_arn} from role {role}")
-            }
-            Self::RemoveRoleFromInstanceProfile { role, profile } => {
-                format!("take role {role} out of instance profile {profile}")
-            }
-            Self::DisableTerminationProtection { stack_id } => {
-                format!("lift the termination protection of stack {}", last(stack_id, 1))
-            }
-            Self::DeleteStack { stack_id, retain, force } => {
-                let by_force = if *force { " by force" } else { "" };
-                let but = match &retain[..] {
-                    [] => String::new(),
-                    parts => format!(" but for {}", parts.join(", ")),
-                };
-                format!("delete stack {}{by_force}{but}", last(stack_id, 1))
-            }
-        }
-    }
-
-    /// Whether it can be undone, and how.
-    pub fn undo(&self) -> &'static str {
-        match self {
-            Self::DeleteRolePolicy { .. }
-            | Self::DetachRolePolicy { .. }
-            | Self::RemoveRoleFromInstanceProfile { .. } => {
-                "can be undone with --restore-policies while the role is there"
-            }
-            Self::DisableTerminationProtection { .. } => {
-                "can be undone with `aws cloudformation update-termination-protection`"
-            }
-            Self::RevokeRules { .. } => "the journal has the rules, to be added again by hand",
-            _ => "can't be undone",
-        }
-    }
-}
-
-/// Of `…/NAME/ID` the name, so many segments from the end.
-fn last(arn: &str, from_end: usize) -> &str {
-    arn.rsplit('/').nth(from_end).unwrap_or(arn)
 }
