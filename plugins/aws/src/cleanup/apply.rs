@@ -101,9 +101,6 @@ pub async fn apply(
     agrees: impl AsyncFnOnce(&Plan) -> bool,
     mut watch: impl FnMut(Progressed<'_>),
 ) -> Result<Applied, Halt> {
-    if !plan.is_untouched() {
-        return Err(Halt::Refused("the plan was edited since it was made".to_owned()));
-    }
     let world = account.world();
     let cx = world.cx("cleanup");
     let estate = survey(&cx, plan).await?;
@@ -194,6 +191,9 @@ async fn survey(cx: &Cx, plan: &Plan) -> Result<Estate, Halt> {
 
 /// Whether the credentials are for where a plan is for; whose they are.
 async fn check_account(cx: &Cx, plan: &Plan) -> Result<String, Halt> {
+    if !plan.is_untouched() {
+        return Err(Halt::Refused("the plan was edited since it was made".to_owned()));
+    }
     let caller = cx.get(crate::CallerIdentity).await?;
     let region = cx.get(crate::Scope).await?.region.clone();
     if caller.account != plan.account_id || region != plan.region {
@@ -461,9 +461,6 @@ impl Work<'_> {
 
     fn skip(&mut self, state: &State, because: &str) -> Result<(), Halt> {
         self.note(Entry::Skipped { step: state.id, because: because.to_owned() })?;
-        for skipped in self.progress.steps.iter_mut().filter(|other| other.id == state.id) {
-            because.clone_into(&mut skipped.step.because);
-        }
         (self.watch)(Progressed::Skipped(because));
         Ok(())
     }

@@ -243,9 +243,10 @@ impl Progress {
                 state.found.get_or_insert_with(|| found.clone());
             }),
             Entry::Done { step, .. } => of(step, &|state| state.outcome = Some(Outcome::Done)),
-            Entry::Skipped { step, .. } => {
-                of(step, &|state| state.outcome = Some(Outcome::Skipped));
-            }
+            Entry::Skipped { step, because } => of(step, &|state| {
+                state.outcome = Some(Outcome::Skipped);
+                because.clone_into(&mut state.step.because);
+            }),
             Entry::Failed { step, .. } => of(step, &|state| state.failures += 1),
             Entry::Restored { step } => of(step, &|state| state.restored = true),
             Entry::Added { before, steps } => self.add(Some(*before), steps),
