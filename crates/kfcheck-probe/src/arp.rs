@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use kfcheck::{Cx, Fact, FactError, Fault, Place, redact::redact};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -22,6 +24,9 @@ pub struct ArpAnswer {
     /// The interface of this machine that the question went out of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// The node that the question was asked from, where that was not this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Who was asked.
     #[serde(skip_serializing_if = "is_wire", deserialize_with = "or_default")]
     pub asked: Asked,
@@ -65,6 +70,8 @@ fn is_wire(asked: &Asked) -> bool {
 impl Fact for ArpProbe {
     const NAME: &'static str = "probe.arp";
     const NEEDS: &'static [&'static str] = &["CAP_NET_RAW"];
+    /// A pod that asks may have to fetch its image first.
+    const TIMEOUT: Duration = Duration::from_secs(90);
     type Value = Vec<ArpAnswer>;
 
     fn place(&self) -> Option<Place<Vec<ArpAnswer>>> {

@@ -2,6 +2,7 @@
 //! directory holds.
 
 mod arp;
+mod arp_script;
 mod arp_wire;
 mod ask;
 mod dns;
@@ -15,6 +16,7 @@ mod tls;
 use kfcheck::FactMeta;
 
 pub use arp::{ArpAnswer, ArpProbe, ArpReply, Asked};
+pub use arp_script::{ARP_SCRIPT, read_arp};
 pub use arp_wire::ArpWire;
 pub use ask::Ask;
 pub use dns::{DnsAnswer, DnsProbe};

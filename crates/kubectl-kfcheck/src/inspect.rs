@@ -1,4 +1,8 @@
-use std::{io::IsTerminal, sync::Arc, time::Instant};
+use std::{
+    io::{IsTerminal, Write},
+    sync::Arc,
+    time::Instant,
+};
 
 use kfcheck::{Bundle, Check, Report, Runner, World};
 use kfcheck_report::{Output, Scope, Style, Threshold, Tool, exit_code, json, output, text, yaml};
@@ -65,17 +69,37 @@ pub(crate) async fn ask<C: CloudArgs>(
     let world = (provider.prepare)(world);
     let report = {
         let running = std::pin::pin!(runner.run(&world, checks));
-        let stopped = std::pin::pin!(tokio::signal::ctrl_c());
+        let stopped = std::pin::pin!(stopped());
         match futures::future::select(running, stopped).await {
             futures::future::Either::Left((report, _)) => report,
-            futures::future::Either::Right((_, running)) => {
+            futures::future::Either::Right(((), running)) => {
                 world.cancel();
                 running.await
             }
         }
     };
+    let left = live.cloud.leave().await;
     progress.clear();
+    if let Err(says) = left {
+        // The report is what was asked for, and goes to standard output.
+        let _ = writeln!(std::io::stderr(), "kfcheck: {says}");
+    }
     (world, report)
+}
+
+/// Waits for Ctrl-C, or for being told to end.
+async fn stopped() {
+    let interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut ending) = signal(SignalKind::terminate()) {
+            let told = std::pin::pin!(ending.recv());
+            futures::future::select(interrupted, told).await;
+            return;
+        }
+    }
+    let _ = interrupted.await;
 }
 
 fn render<'a, C: CloudArgs>(

@@ -73,21 +73,23 @@ impl<C: CloudArgs> LiveArgs<C> {
             request_timeout: self.request_timeout,
             exec: self.exec,
         };
+        let outside = self.outside(&access);
         let world = self.cloud.connect(world, &access);
-        world.client(Ok(KubeClient::new(access))).client(self.outside())
+        world.client(Ok(KubeClient::new(access))).client(outside)
     }
 
-    fn outside(&self) -> Result<Outside, Fault> {
+    fn outside(&self, access: &Access) -> Result<Outside, Fault> {
         if self.no_probes {
             let says = "--no-probes says that nothing is tried from here".to_owned();
             return Err(Fault::Unreachable(says));
         }
-        let outside = self.cloud.look(Outside::new(self.dns_server)?);
-        Ok(match self.connect_to[..] {
+        let outside = Outside::new(self.dns_server)?;
+        let outside = match self.connect_to[..] {
             [tls, plain] => outside.dialer(Through { tls, plain }).arp(Elsewhere),
             [both] => outside.dialer(Through { tls: both, plain: both }).arp(Elsewhere),
             _ => outside,
-        })
+        };
+        Ok(self.cloud.look(outside, access))
     }
 }
 

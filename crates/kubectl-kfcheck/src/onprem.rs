@@ -1,8 +1,10 @@
 //! A deployment on one's own machines, as the command line has it.
 
-use futures::FutureExt;
+use std::sync::OnceLock;
+
+use futures::{FutureExt, future::BoxFuture};
 use kfcheck::World;
-use kfcheck_kube::{Access, BareServices, CloudView, PortForward};
+use kfcheck_kube::{Access, BareServices, CloudView, DebugPod, PortForward};
 use kfcheck_onprem::{DexPasswords, OnPremises, Whereabouts};
 use kfcheck_probe::{ArpWire, Ldap, Outside};
 use kfcheck_report::Scope;
@@ -19,6 +21,19 @@ pub struct OnpremArgs {
     /// The interface to ask through who has an address; without it, the one whose network holds it.
     #[arg(long, value_name = "NAME")]
     pub arp_interface: Option<String>,
+    /// Ask it from this node, in a pod with NET_RAW on the node's network, which is made for that and
+    /// removed again.
+    #[arg(long, value_name = "NODE", conflicts_with = "arp_interface")]
+    pub arp_from_node: Option<String>,
+    /// The image of that pod: a shell, `ip` and `arping`.
+    #[arg(long, value_name = "IMAGE", default_value = "busybox:1.37")]
+    pub arp_pod_image: String,
+    /// The namespace of that pod.
+    #[arg(long, value_name = "NAME", default_value = "kube-system")]
+    pub arp_pod_namespace: String,
+    #[arg(skip)]
+    #[allow(missing_docs, reason = "none of the command line's")]
+    pub pod: OnceLock<DebugPod>,
 }
 
 impl CloudArgs for OnpremArgs {
@@ -31,8 +46,26 @@ impl CloudArgs for OnpremArgs {
             .client(Ok(Ldap::new(DexPasswords, PortForward)))
     }
 
-    fn look(&self, outside: Outside) -> Outside {
-        outside.arp(ArpWire { interface: self.arp_interface.clone() })
+    fn look(&self, outside: Outside, access: &Access) -> Outside {
+        if let Some(node) = &self.arp_from_node {
+            let (namespace, image) = (&self.arp_pod_namespace, &self.arp_pod_image);
+            let new = || DebugPod::new(access.clone(), node, namespace, image);
+            return outside.arp(self.pod.get_or_init(new).clone());
+        }
+        match &self.arp_interface {
+            Some(_) => outside.arp(ArpWire { interface: self.arp_interface.clone() }),
+            None => outside,
+        }
+    }
+
+    fn leave(&self) -> BoxFuture<'_, Result<(), String>> {
+        async {
+            match self.pod.get() {
+                Some(pod) => pod.remove().await,
+                None => Ok(()),
+            }
+        }
+        .boxed()
     }
 }
 

@@ -1,4 +1,4 @@
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use kfcheck::{Check, Cx, Stretch, World};
 use kfcheck_kube::Access;
 use kfcheck_probe::Outside;
@@ -29,8 +29,15 @@ pub trait CloudArgs: clap::Args {
     fn connect(&self, world: World, access: &Access) -> World;
 
     /// What looks from outside, as the provider's facts have it look.
-    fn look(&self, outside: Outside) -> Outside {
+    fn look(&self, outside: Outside, access: &Access) -> Outside {
+        let _ = access;
         outside
+    }
+
+    /// Takes away what was made to look, once it was looked. What it says: what is left, and how to
+    /// take it away by hand.
+    fn leave(&self) -> BoxFuture<'_, Result<(), String>> {
+        std::future::ready(Ok(())).boxed()
     }
 
     /// A shell script that collects the same as this program, where there is one.

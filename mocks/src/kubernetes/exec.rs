@@ -212,6 +212,16 @@ fn row(nth: usize, local: &str, remote: &str, state: &str) -> String {
     )
 }
 
+/// Upgrades, and prints what a command printed that went well.
+pub(super) async fn print(printed: String, head: &mut Parts) -> Result<Response, Failure> {
+    let upgrade = WebSocketUpgrade::from_request_parts(head, &()).await;
+    let upgrade = upgrade.map_err(|_| Failure::bad_request("Upgrade request required"))?;
+    Ok(upgrade.protocols(PROTOCOLS).on_upgrade(async move |mut socket| {
+        // The client may go away whenever it likes.
+        let _ = send(&mut socket, &printed).await;
+    }))
+}
+
 /// An address as four bytes in the order of the machine's, or as four times that.
 fn hex(address: IpAddr, port: u16) -> String {
     let bytes = match address {

@@ -1,4 +1,5 @@
-//! A Kubernetes API server that serves a bundle, for clients that only read.
+//! A Kubernetes API server that serves a bundle, for clients that only read; but for a pod of their
+//! own to ask ARP from.
 
 mod access;
 mod discovery;
@@ -8,6 +9,7 @@ mod forward;
 mod installed;
 mod list;
 mod log;
+mod made;
 mod query;
 mod select;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use serde_json::{Value, json};
 use crate::{Served, Server, server::Seen};
 use failure::Failure;
 use installed::{Installed, Resource};
+use made::Made;
 use query::Query;
 
 /// A kind that an API server has installed.
@@ -69,6 +72,8 @@ struct Cluster {
     server_version: Option<String>,
     /// What stands in for pods, by namespace and name.
     forwarding: BTreeMap<String, SocketAddr>,
+    /// The pods that were made here.
+    made: Made,
 }
 
 impl Kind {
@@ -160,6 +165,7 @@ impl KubernetesMock {
             aggregated: self.aggregated,
             server_version: self.server_version.or(of_bundle),
             forwarding: self.forwarding,
+            made: Made::default(),
             served: self.served,
             manifest,
         });
@@ -190,6 +196,11 @@ impl Cluster {
         let review = ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"];
         if head.method == Method::POST && segments == review {
             return self.review(&head, body).await;
+        }
+        if let ["api", "v1", "namespaces", namespace, "pods", rest @ ..] = &*segments
+            && let Some(answered) = self.made(namespace, rest, &mut head, body).await
+        {
+            return answered;
         }
         if head.method != Method::GET {
             return Err(Failure::unknown("this server only reads"));

@@ -1,6 +1,7 @@
 //! The API server of a cluster, asked live.
 
 mod access;
+mod debug_pod;
 mod discovery;
 mod exec;
 mod forward;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 pub use access::Access;
+pub use debug_pod::DebugPod;
 pub(crate) use discovery::{Discovery, installed};
 pub(crate) use exec::{run, talk, try_out};
 pub(crate) use forward::forward;

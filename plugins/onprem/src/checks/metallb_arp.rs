@@ -76,11 +76,21 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
     }
     let macs = ArpAnswer::macs(&answers);
     let at = answers.iter().find_map(|answer| answer.interface.as_deref());
+    let from = answers.iter().find_map(|answer| answer.from.as_deref());
     let ask = match at {
         Some(interface) => format!("sudo arping -c 3 -I {interface} {address}"),
         None => format!("sudo arping -c 3 {address}"),
     };
     if macs.is_empty() {
+        // Nobody hears their own question.
+        if let Some(node) = from.filter(|node| announcer.expected().is_none_or(|it| it == *node)) {
+            let says = format!(
+                "node {node} may be the one that announces {address}, and can't ask itself; name \
+                 another with --arp-from-node"
+            );
+            out.known::<()>(&subject, Err(unreachable(says)));
+            return;
+        }
         if is_answering(cx).await {
             let says =
                 format!("nobody answers ARP for {address}, and the host answers all the same");
@@ -89,7 +99,8 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
         }
         let finding = out.symptom(&subject, "is answered for by nobody on the wire");
         if let Some(interface) = at {
-            finding.evidence("asked on", interface);
+            let asked = from.map_or(interface.to_owned(), |node| format!("{interface} of {node}"));
+            finding.evidence("asked on", asked);
         }
         finding.fix(Risk::None, "asks again", ask);
         return;
@@ -263,6 +274,24 @@ mod tests {
         // A machine that isn't known may be another interface of the node's.
         let says = answered(&["52:54:00:12:35:ff"], &nodes).await;
         assert!(says.contains("pass     onprem-metallb-arp"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn silence_on_the_announcing_node_itself_says_nothing() {
+        let mut deployment = Deployment::healthy();
+        deployment.file("probes/http")[0] =
+            json!({ "url": "http://10.64.140.43/", "error": "connect: no route to host" });
+        let mut silent_on = async |node: &str| {
+            deployment.file("probes/arp")[0] = json!({ "address": "10.64.140.43", "from": node,
+                "interface": "eth0", "replies": [], "error": "no reply to 3 questions" });
+            deployment.report(&MetalLbArp).await
+        };
+        let says = silent_on("worker-1").await;
+        assert!(says.contains("unknown  onprem-metallb-arp"), "{says}");
+        assert!(says.contains("name another with"), "{says}");
+        let says = silent_on("worker-2").await;
+        assert!(says.contains("is answered for by nobody on the wire"), "{says}");
+        assert!(says.contains("asked on  eth0 of worker-2"), "{says}");
     }
 
     #[tokio::test]
