@@ -339,3 +339,37 @@ async fn the_script_writes_a_bundle_with_the_same_cause_and_no_secret() {
         assert!(!all.contains("managedFields") && !all.contains("\"env\""), "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arp_is_asked_from_a_node_and_the_pod_for_it_is_gone_afterwards() {
+    let folder = scenario("onprem-address-taken-by-another-machine").join("bundle");
+    let sky = Sky::over(&folder).await;
+    let ask = async |more: &[&str]| {
+        let mut command = Command::new(program());
+        command.arg("onprem");
+        sky.lead_to_all_but_google(&mut command, &sky.kubernetes.url());
+        command.args(["--check", "onprem-metallb-arp", "-v"]).args(more);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    };
+    let made = || {
+        let calls = sky.kubernetes.calls().into_iter();
+        let calls = calls.filter(|call| call.method == "POST" || call.method == "DELETE");
+        calls.map(|call| (call.method, call.path)).collect::<Vec<_>>()
+    };
+
+    let said = stdout(&ask(&[]).await);
+    assert!(said.contains("--connect-to leads elsewhere"), "{said}");
+    assert_eq!(made(), []);
+
+    let node = "worker-2";
+    let output = ask(&["--arp-from-node", node]).await;
+    let said = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("2 machines answer for"), "{said}\n{}", stderr(&output));
+    let calls = made();
+    let (method, path) = &calls[1];
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert_eq!(calls[0], ("POST".to_owned(), "/api/v1/namespaces/kube-system/pods".to_owned()));
+    assert_eq!(method, "DELETE");
+    assert!(path.starts_with("/api/v1/namespaces/kube-system/pods/kfcheck-arp-"), "{path}");
+    assert!(sky.unknown().is_empty(), "{:#?}", sky.unknown());
+}

@@ -6,7 +6,10 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     process::Command,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -355,6 +358,7 @@ pub struct Sky {
     silent: Option<Proxy>,
     served: Served,
     folder: tempfile::TempDir,
+    kubeconfigs: AtomicUsize,
 }
 
 impl Sky {
@@ -386,6 +390,7 @@ impl Sky {
             outside,
             served,
             folder: tempfile::tempdir().expect("a folder"),
+            kubeconfigs: AtomicUsize::new(0),
         }
     }
 
@@ -402,7 +407,9 @@ impl Sky {
             "users": [{ "name": "u", "user": {} }],
             "contexts": [{ "name": context, "context": { "cluster": "c", "user": "u" } }],
             "current-context": context });
-        let file = self.folder.path().join("kubeconfig");
+        // One for each, as it is read when the first call is made.
+        let nth = self.kubeconfigs.fetch_add(1, Ordering::Relaxed);
+        let file = self.folder.path().join(format!("kubeconfig-{nth}"));
         std::fs::write(&file, kubeconfig.to_string()).expect("a file");
         let request_timeout = silence(&self.served);
         Access { kubeconfig: Some(file), exec: true, request_timeout, ..Access::default() }
@@ -596,6 +603,12 @@ impl Sky {
 
     /// A world of Amazon's, with its APIs at `endpoint`, set up as the program does.
     pub fn aws_world(&self, endpoint: &str) -> World {
+        let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
+        self.aws_world_of(self.access(&kubernetes), endpoint)
+    }
+
+    /// The same, with the cluster reached in another way.
+    pub fn aws_world_of(&self, access: Access, endpoint: &str) -> World {
         let aws = AwsAccess {
             region: self.said("aws", "region"),
             cluster: self.said("aws", "cluster"),
@@ -610,10 +623,9 @@ impl Sky {
             ..AwsAccess::default()
         };
         let provider = provider("aws");
-        let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
         let world = World::live()
             .path(&provider.path)
-            .client(Ok(KubeClient::new(self.access(&kubernetes))))
+            .client(Ok(KubeClient::new(access)))
             .client(Ok(Aws::new(aws)))
             .client(Ok(self.way_out(Duration::ZERO)))
             .setting(Clock(self.time()))
@@ -623,11 +635,16 @@ impl Sky {
 
     /// A world without a cloud, set up as the program does.
     pub fn onprem_world(&self) -> World {
-        let provider = provider("onprem");
         let kubernetes = self.silent.as_ref().map_or(self.kubernetes.url(), Proxy::url);
+        self.onprem_world_of(self.access(&kubernetes))
+    }
+
+    /// The same, with the cluster reached in another way.
+    pub fn onprem_world_of(&self, access: Access) -> World {
+        let provider = provider("onprem");
         let world = World::live()
             .path(&provider.path)
-            .client(Ok(KubeClient::new(self.access(&kubernetes))))
+            .client(Ok(KubeClient::new(access)))
             .client(Ok(self.way_out(Duration::ZERO)))
             .client(Ok(Ldap::new(Passwords(self.served.clone()), PortForward)))
             .setting(Whereabouts {

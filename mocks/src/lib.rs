@@ -16,7 +16,7 @@ pub use cloudformation::{
     AwsCall, CloudFormation, CloudFormationMock, Event, Moment, Output, Owned, Resource, Stack,
     Then, Wording, World, Worlds,
 };
-pub use fault_proxy::{Fault, FaultProxy, Proxy, Times};
+pub use fault_proxy::{Api, Fault, FaultProxy, Proxy, Times};
 pub use google::{Documents, GoogleMock, TokenMock};
 pub use kubernetes::{Kind, KubernetesMock};
 pub use outside::{Directory, Outside, OutsideMock};

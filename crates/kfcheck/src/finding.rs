@@ -112,6 +112,8 @@ pub struct Finding {
     pub evidence: Vec<(&'static str, String)>,
     /// What to do about it.
     pub remedies: Vec<Remedy>,
+    /// Why somebody said that it doesn't count.
+    pub suppressed: Option<String>,
 }
 
 impl Finding {
@@ -291,6 +293,7 @@ impl Findings {
             hearsay: false,
             evidence,
             remedies,
+            suppressed: None,
         });
         &mut self.found[at]
     }

@@ -5,6 +5,7 @@
 //! writes findings. A [`World`] owns the answers of one run, live or replayed from a [`Bundle`], and
 //! a [`Cx`] is the handle through which all of them reach it.
 
+mod anonymize;
 mod bundle;
 mod causes;
 mod check;

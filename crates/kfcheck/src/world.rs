@@ -30,6 +30,7 @@ struct Inner {
     replay: Option<Bundle>,
     stretches: Vec<&'static dyn Stretch>,
     clients: HashMap<TypeId, Result<Arc<dyn Any + Send + Sync>, Fault>>,
+    patience: Duration,
     observer: Box<dyn Fn(Event) + Send + Sync>,
     flights: Mutex<BTreeMap<FactKey, (Flight, Option<Keep>)>>,
     /// Who asks for what.
@@ -58,6 +59,7 @@ impl World {
                 replay,
                 stretches: Vec::new(),
                 clients: HashMap::new(),
+                patience: Duration::MAX,
                 observer: Box::new(|_| ()),
                 flights: Mutex::default(),
                 asked: Mutex::default(),
@@ -74,6 +76,13 @@ impl World {
     pub fn client<T: Any + Send + Sync>(mut self, client: Result<T, Fault>) -> Self {
         let client = client.map(|client| Arc::new(client) as _);
         self.inner_mut().clients.insert(TypeId::of::<T>(), client);
+        self
+    }
+
+    /// Lets no fact take longer than this, whatever it says of itself.
+    #[must_use]
+    pub fn patience(mut self, limit: Duration) -> Self {
+        self.inner_mut().patience = limit;
         self
     }
 
@@ -112,6 +121,22 @@ impl World {
     pub fn asked_by(&self, asker: &str) -> Vec<FactKey> {
         let asked = lock(&self.inner.asked);
         asked.get(&FactKey(asker.to_owned())).into_iter().flatten().cloned().collect()
+    }
+
+    /// The names of the facts that `asker` has asked for, and of those that these have, however deep.
+    pub fn facts_below(&self, asker: &str) -> BTreeSet<String> {
+        let asked = lock(&self.inner.asked);
+        let asker = FactKey(asker.to_owned());
+        let mut below = vec![&asker];
+        let mut seen = BTreeSet::new();
+        while let Some(next) = below.pop() {
+            for fact in asked.get(next).into_iter().flatten() {
+                if seen.insert(fact) {
+                    below.push(fact);
+                }
+            }
+        }
+        seen.into_iter().map(|fact| fact.name().to_owned()).collect()
     }
 
     /// Whether `asker` has asked for a fact of this name, or for one that has, however deep.
@@ -301,11 +326,12 @@ impl Cx {
                 lock(&world.missing).insert(key.clone(), parts);
             }
             let answer = replay(bundle, place).map_err(|e| FactError::from(e).blame(key));
+            (world.observer)(Event::FactDone(key.clone(), answer.as_ref().err().cloned()));
             std::future::ready(answer).boxed()
         } else {
             let cx = Cx { world: self.world.clone(), asker: key.clone() };
             // What is worked out from other facts takes as long as they do.
-            let limit = if place.is_some() { F::TIMEOUT } else { Duration::MAX };
+            let limit = place.as_ref().map_or(Duration::MAX, |_| F::TIMEOUT.min(world.patience));
             answer_of(AbortOnDrop(tokio::spawn(fetch(fact, cx, limit))), key.clone()).boxed()
         };
         let flight = flight.shared();

@@ -43,6 +43,7 @@ pub(crate) fn provider() -> Provider {
         name: AwsArgs::NAME,
         checks: [kfcheck_kube::CHECKS, kfcheck_aws::CHECKS].concat(),
         path: [kfcheck_kube::PATH, kfcheck_aws::PATH].concat(),
+        facts: [kfcheck_kube::FACTS, kfcheck_probe::FACTS, kfcheck_aws::FACTS].concat(),
         prepare: |world| world.setting(CloudView(Some(&AmazonCloud))),
         scope: |cx| scope(cx.clone()).boxed(),
     }

@@ -85,7 +85,10 @@ pub enum Command {
     },
     /// Print the permissions that an inspection takes, as the cloud's own policy.
     #[command(after_help = "Examples:\n  \
+        kubectl kfcheck permissions gcp > role.yaml\n  \
         kubectl kfcheck permissions aws > policy.json\n  \
+        kubectl kfcheck permissions kubernetes --for gcp > role.yaml\n  \
+        kubectl kfcheck permissions aws --minimal --check 'aws-cognito-*'\n  \
         kubectl kfcheck permissions aws --cleanup      # for `kubectl kfcheck aws cleanup`")]
     Permissions {
         /// Of what.
@@ -166,13 +169,52 @@ pub enum Collected {
 /// Of what the permissions are printed.
 #[derive(Debug, Subcommand)]
 pub enum Permissions {
+    /// A custom role.
+    #[cfg(feature = "gcp")]
+    Gcp {
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+        only: Only,
+    },
     /// A policy of IAM's.
     #[cfg(feature = "aws")]
     Aws {
         /// For the clean-up: what it reads, changes and may put back.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "minimal")]
         cleanup: bool,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+        only: Only,
     },
+    /// A ClusterRole.
+    Kubernetes {
+        /// For an inspection of this kind: gcp, aws or onprem; without it, for all.
+        #[arg(long = "for", value_name = "PROVIDER")]
+        provider: Option<String>,
+        /// With what --exec takes.
+        #[arg(long)]
+        exec: bool,
+        /// With what --arp-from-node takes.
+        #[arg(long)]
+        arp_from_node: bool,
+        #[command(flatten)]
+        #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+        only: Only,
+    },
+}
+
+/// For which checks permissions are printed.
+#[derive(Debug, clap::Args)]
+pub struct Only {
+    /// No more than the checks selected with --check and --skip take.
+    #[arg(long)]
+    pub minimal: bool,
+    /// Only the checks whose ids match one of these globs.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', requires = "minimal")]
+    pub check: Vec<String>,
+    /// Without the checks whose ids match one of these globs.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', requires = "minimal")]
+    pub skip: Vec<String>,
 }
 
 /// What to write down, and where.

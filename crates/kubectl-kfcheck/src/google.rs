@@ -91,6 +91,7 @@ pub(crate) fn provider() -> Provider {
         name: GoogleArgs::NAME,
         checks: [kfcheck_kube::CHECKS, kfcheck_gcp::CHECKS].concat(),
         path: [kfcheck_kube::PATH, kfcheck_gcp::PATH].concat(),
+        facts: [kfcheck_kube::FACTS, kfcheck_probe::FACTS, kfcheck_gcp::FACTS].concat(),
         prepare: |world| world.setting(CloudView(Some(&GoogleCloud))),
         scope: |cx| scope(cx.clone()).boxed(),
     }

@@ -39,7 +39,7 @@ pub use amazon::AwsArgs;
 #[cfg(feature = "aws")]
 pub use args::{Amazon, AmazonTask};
 pub use args::{
-    Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Permissions,
+    Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Only, Permissions,
 };
 #[cfg(feature = "aws")]
 pub use cleanup::Cleanup;
@@ -100,7 +100,7 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
             collect::run(&args, find(providers, "onprem")?).await
         }
         Command::Permissions { of } => {
-            print(&permissions::policy(&of)?)?;
+            print(&permissions::policy(providers, &of)?)?;
             Ok(0)
         }
         Command::Explain { check } => {

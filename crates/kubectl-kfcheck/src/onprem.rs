@@ -74,6 +74,7 @@ pub(crate) fn provider() -> Provider {
         name: OnpremArgs::NAME,
         checks: [kfcheck_kube::CHECKS, kfcheck_onprem::CHECKS].concat(),
         path: [kfcheck_kube::PATH, kfcheck_onprem::PATH].concat(),
+        facts: [kfcheck_kube::FACTS, kfcheck_probe::FACTS, kfcheck_onprem::FACTS].concat(),
         prepare: |world| world.setting(CloudView(Some(&OnPremises))).setting(BareServices(true)),
         scope: |_| async { Scope::default() }.boxed(),
     }

@@ -1,5 +1,5 @@
 use futures::{FutureExt, future::BoxFuture};
-use kfcheck::{Check, Cx, Stretch, World};
+use kfcheck::{Check, Cx, FactMeta, Stretch, World};
 use kfcheck_kube::Access;
 use kfcheck_probe::Outside;
 use kfcheck_report::Scope;
@@ -14,6 +14,8 @@ pub struct Provider {
     pub checks: Vec<&'static dyn Check>,
     /// Its stretches of the request path, those of the cluster first.
     pub path: Vec<&'static dyn Stretch>,
+    /// The facts that its checks ask the outside world for, those of the cluster first.
+    pub facts: Vec<FactMeta>,
     /// What it adds to a world before it is used.
     pub prepare: fn(World) -> World,
     /// Which deployment of its it is, for the report.

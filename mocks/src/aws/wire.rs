@@ -70,6 +70,13 @@ impl Errand {
     }
 }
 
+impl Errand {
+    /// Whether it is at a service of AWS's that answers in XML.
+    pub(crate) fn is_xml(&self) -> bool {
+        !self.service.is_empty() && matches!(self.format(), Format::Xml | Format::Ec2)
+    }
+}
+
 impl fmt::Display for Errand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.service, self.action)

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::{Response, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::{Body, whole};
+use super::{Api, Body, whole};
 use crate::aws::{
     wire::{Errand, error},
     words,
@@ -50,6 +50,14 @@ pub enum Fault {
     AwsExpiredToken,
     /// The AWS service that is asked says that this may not be asked.
     AwsAccessDenied,
+    /// The API says that this may not be asked, in its own words.
+    Denied(Api),
+    /// Status 200, and a page for people.
+    Page,
+    /// Status 200, and a good document that is of something else.
+    WrongShape,
+    /// Status 200, and a good document of so many bytes that is of something else.
+    Huge(usize),
     /// A status, and after how many seconds to ask again.
     RetryAfter(u16, u32),
     /// The true answer, cut off in the middle of its body.
@@ -63,6 +71,27 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// How an API says that whoever asks lacks a permission.
+    pub(super) fn denial(api: Api, permission: &str) -> Self {
+        match api {
+            Api::Aws => Self::AwsAccessDenied,
+            Api::Google => Self::Google {
+                status: 403,
+                reason: "forbidden",
+                message: format!("Required '{permission}' permission for 'projects/ml-prod'"),
+            },
+            Api::Kubernetes => {
+                let (verb, resource) = permission.split_once(' ').unwrap_or((permission, ""));
+                let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+                let message = format!(
+                    "{resource} is forbidden: User \"kfcheck\" cannot {verb} resource \"{plural}\" \
+                     in API group \"{group}\" at the cluster scope"
+                );
+                Self::Kubernetes { status: 403, reason: "Forbidden", message }
+            }
+        }
+    }
+
     /// The answer of a fault that is one, to somebody on that errand at AWS.
     pub(super) fn answer(self, errand: &Errand) -> http::Result<Response<Body>> {
         let (status, content_type, body) = match self {
@@ -83,13 +112,20 @@ impl Fault {
                 let message = words::denial(errand.format(), &errand.to_string(), user);
                 return Ok(said(errand, (status, code, &message)));
             }
+            Self::Page => (
+                200,
+                "text/html; charset=utf-8",
+                "<!doctype html><title>Sign in</title><p>Sign in to go on.".to_owned(),
+            ),
+            Self::WrongShape => return Ok(of_something_else(errand, "")),
+            Self::Huge(size) => return Ok(of_something_else(errand, &"x".repeat(size))),
             Self::Malformed => (200, "application/json", r#"{"items": [{"#.to_owned()),
             Self::RetryAfter(status, seconds) => {
                 let retry = Response::builder().status(status).header("retry-after", seconds);
                 return retry.body(whole(""));
             }
             Self::Status(status) => return Response::builder().status(status).body(whole("")),
-            Self::Delay(_) | Self::Truncate | Self::Hang | Self::Reset => {
+            Self::Delay(_) | Self::Truncate | Self::Hang | Self::Reset | Self::Denied(_) => {
                 return Response::builder().body(whole(""));
             }
         };
@@ -164,6 +200,45 @@ fn kubernetes(status: u16, reason: &str, message: &str) -> String {
 
 fn said(errand: &Errand, (status, code, message): (u16, &str, &str)) -> Response<Body> {
     error(errand.format(), status, code, message).map(whole)
+}
+
+/// What answers in JSON have their contents in.
+const LISTS: [&str; 22] = [
+    "Certificate",
+    "CertificateSummaryList",
+    "DomainDescription",
+    "UserPool",
+    "UserPoolClient",
+    "certificateMapEntries",
+    "certificateMaps",
+    "certificates",
+    "cluster",
+    "clusters",
+    "entries",
+    "firewalls",
+    "healthStatus",
+    "items",
+    "kind",
+    "managedZones",
+    "metadata",
+    "nodegroup",
+    "nodegroups",
+    "operations",
+    "result",
+    "rrsets",
+];
+
+/// A document that none of the APIs would send: its lists are none.
+fn of_something_else(errand: &Errand, filler: &str) -> Response<Body> {
+    let (content_type, body) = if errand.is_xml() {
+        ("text/xml", format!("<SomethingElse><it>{filler}</it></SomethingElse>"))
+    } else {
+        let fields = LISTS.map(|field| format!("\"{field}\": 7,"));
+        ("application/json", format!("{{ {} \"it\": \"{filler}\" }}", fields.concat()))
+    };
+    let mut response = Response::new(whole(body));
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
 }
 
 #[cfg(test)]

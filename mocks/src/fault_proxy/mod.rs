@@ -2,10 +2,12 @@
 
 mod fault;
 pub(crate) mod forward;
+mod permission;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     future,
     io::{Error, ErrorKind, Result},
     net::SocketAddr,
@@ -34,6 +36,8 @@ use url::Url;
 use crate::{Call, aws::wire::Errand};
 pub use fault::Fault;
 use forward::{Upstream, cut_off};
+pub use permission::Api;
+use permission::needed;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Error>;
 
@@ -55,6 +59,7 @@ pub struct FaultProxy {
     upstream: String,
     delay: Duration,
     rules: Vec<Rule>,
+    api: Option<Api>,
 }
 
 /// A [`FaultProxy`] on a port of the loopback interface that ends when it is dropped.
@@ -65,11 +70,20 @@ pub struct Proxy {
 }
 
 struct Rule {
-    /// What is in the route of the calls meant.
-    route: String,
+    calls_meant: Meant,
     times: Times,
     fault: Fault,
     calls: AtomicUsize,
+}
+
+/// Which calls a rule is about.
+enum Meant {
+    /// Those that have this in their route.
+    Route(String),
+    /// Those that take one of these permissions.
+    Taking(Api, Vec<String>),
+    /// Those that take another permission than these.
+    TakingMore(Api, BTreeSet<String>),
 }
 
 /// What happens to every call.
@@ -78,12 +92,23 @@ struct Way {
     delay: Duration,
     rules: Vec<Rule>,
     calls: Mutex<Vec<(Call, String)>>,
+    /// What all calls so far have taken, by the API that it would be.
+    taken: Mutex<BTreeSet<String>>,
+    api: Option<Api>,
 }
 
 impl FaultProxy {
     /// Before the server at a URL, whose path goes before those of the calls.
     pub fn before(upstream_url: &str) -> Self {
-        Self { upstream: upstream_url.to_owned(), delay: Duration::ZERO, rules: Vec::new() }
+        let (delay, rules, api) = (Duration::ZERO, Vec::new(), None);
+        Self { upstream: upstream_url.to_owned(), delay, rules, api }
+    }
+
+    /// Notes which permissions calls take, as those of this API.
+    #[must_use]
+    pub fn noting(mut self, api: Api) -> Self {
+        self.api = Some(api);
+        self
     }
 
     /// Lets every call take longer.
@@ -97,8 +122,25 @@ impl FaultProxy {
     /// behind that, with the CLI's name of the service: `elbv2:DescribeTags`, `GET /clusters eks:`.
     /// Of several faults of a call, the one that was named first counts.
     #[must_use]
-    pub fn fault(mut self, route: impl Into<String>, times: Times, fault: Fault) -> Self {
-        self.rules.push(Rule { route: route.into(), times, fault, calls: AtomicUsize::new(0) });
+    pub fn fault(self, route: impl Into<String>, times: Times, fault: Fault) -> Self {
+        self.add(Meant::Route(route.into()), times, fault)
+    }
+
+    /// Lets calls go wrong that take one of these permissions.
+    #[must_use]
+    pub fn fault_on(self, api: Api, permissions: &[&str], times: Times, fault: Fault) -> Self {
+        let permissions = permissions.iter().map(|&permission| permission.to_owned()).collect();
+        self.add(Meant::Taking(api, permissions), times, fault)
+    }
+
+    /// Denies, in the API's own words, every call that takes another permission than these.
+    #[must_use]
+    pub fn granting(self, api: Api, permissions: BTreeSet<String>) -> Self {
+        self.add(Meant::TakingMore(api, permissions), Times::Always, Fault::Denied(api))
+    }
+
+    fn add(mut self, calls_meant: Meant, times: Times, fault: Fault) -> Self {
+        self.rules.push(Rule { calls_meant, times, fault, calls: AtomicUsize::new(0) });
         self
     }
 
@@ -111,6 +153,8 @@ impl FaultProxy {
             delay: self.delay,
             rules: self.rules,
             calls: Mutex::default(),
+            taken: Mutex::default(),
+            api: self.api,
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -136,6 +180,11 @@ impl Proxy {
         self.way.calls().iter().map(|(call, _)| call.clone()).collect()
     }
 
+    /// The permissions that the calls so far have taken, where they are [noted](FaultProxy::noting).
+    pub fn taken(&self) -> BTreeSet<String> {
+        self.way.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// How many calls have had `route` in theirs, as for a [fault](FaultProxy::fault).
     pub fn count(&self, route: &str) -> usize {
         self.way.calls().iter().filter(|(_, of)| of.contains(route)).count()
@@ -150,8 +199,16 @@ impl Drop for Proxy {
 
 impl Rule {
     /// Whether this call goes wrong, which counts it.
-    fn applies(&self, route: &str) -> bool {
-        if !route.contains(&self.route) {
+    fn applies(&self, route: &str, call: &Call, errand: Option<&Errand>) -> bool {
+        let is_meant = match &self.calls_meant {
+            Meant::Route(part) => route.contains(part),
+            Meant::Taking(api, permissions) => needed(*api, call, errand)
+                .is_some_and(|needed| permissions.iter().any(|one| is_same(one, &needed))),
+            Meant::TakingMore(api, permissions) => {
+                needed(*api, call, errand).is_some_and(|needed| !permissions.contains(&needed))
+            }
+        };
+        if !is_meant {
             return false;
         }
         let nth = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
@@ -162,6 +219,18 @@ impl Rule {
             Times::Only(only) => nth == only,
         }
     }
+}
+
+/// Whether two permissions are of the same: who asks for objects may ask for them one by one.
+fn is_same(one: &str, other: &str) -> bool {
+    let read = |permission: &str| match permission.split_once(' ') {
+        Some(("get" | "list", resource)) => Some(resource.to_owned()),
+        _ => None,
+    };
+    let suffix = one.strip_prefix("list *");
+    one == other
+        || suffix.is_some_and(|suffix| other.ends_with(suffix))
+        || read(one).is_some() && read(one) == read(other)
 }
 
 impl Way {
@@ -182,14 +251,18 @@ impl Way {
             status: 0,
         };
         let (request, errand) = understood(request).await?;
+        if let Some(taken) = self.api.and_then(|api| needed(api, &call, errand.as_ref())) {
+            self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(taken);
+        }
         let route = route_of(&call, errand.as_ref());
         let nth = {
             let mut calls = self.calls();
-            calls.push((call, route.clone()));
+            calls.push((call.clone(), route.clone()));
             calls.len() - 1
         };
         // Every rule counts the call, whichever of them is the one that counts.
-        let mut faults: Vec<_> = self.rules.iter().filter(|rule| rule.applies(&route)).collect();
+        let applies = |rule: &&Rule| rule.applies(&route, &call, errand.as_ref());
+        let mut faults: Vec<_> = self.rules.iter().filter(applies).collect();
         faults.truncate(1);
         pause(self.delay).await;
         let response = match faults.pop().map(|rule| rule.fault.clone()) {
@@ -203,6 +276,11 @@ impl Way {
             Some(Fault::Reset) => {
                 socket.set_zero_linger()?;
                 return Err(Error::other("reset"));
+            }
+            Some(Fault::Denied(api)) => {
+                let needed = needed(api, &call, errand.as_ref()).unwrap_or_default();
+                let fault = Fault::denial(api, &needed);
+                fault.answer(&errand.unwrap_or_default()).map_err(Error::other)?
             }
             Some(fault) => fault.answer(&errand.unwrap_or_default()).map_err(Error::other)?,
         };

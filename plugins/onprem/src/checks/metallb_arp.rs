@@ -128,6 +128,9 @@ async fn examine(cx: &Cx, announcer: &Announcer, out: &mut Findings) {
         if let Some(node) = announcer.expected() {
             finding.evidence("should", format!("node {node} alone"));
         }
+        if let Some(node) = from {
+            finding.evidence("asked from", format!("node {node}"));
+        }
         finding.fix(Risk::None, "asks again", ask);
         return;
     }

@@ -1,0 +1,205 @@
+//! What an inspection may do is what it needs: no permission too few, none too many.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use expect_test::expect_file;
+use kfcheck::{Report, Runner};
+use kfcheck_mocks::{Api, FaultProxy, Proxy};
+use kfcheck_report::{Style, text};
+use kfcheck_tests::{Covering, Sky, covering, program, provider, provider_of, root, scenarios};
+use serde_json::Value;
+
+const VERBOSE: Style = Style { verbose: true, colour: false };
+
+fn printed(args: &[&str]) -> String {
+    let output = Command::new(program()).arg("permissions").args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(text).unwrap()
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+}
+
+/// What a printed policy grants.
+fn granted(api: Api, args: &[&str]) -> BTreeSet<String> {
+    let text = printed(args);
+    match api {
+        Api::Google => texts(&documents(&text)[0]["includedPermissions"]).into_iter().collect(),
+        Api::Aws => {
+            let policy: Value = serde_json::from_str(&text).unwrap();
+            texts(&policy["Statement"][0]["Action"]).into_iter().collect()
+        }
+        Api::Kubernetes => documents(&text)
+            .iter()
+            .flat_map(|role| role["rules"].as_array().unwrap().clone())
+            .flat_map(|rule| {
+                let verbs = texts(&rule["verbs"]);
+                let resources = if rule["nonResourceURLs"].is_array() {
+                    texts(&rule["nonResourceURLs"])
+                } else {
+                    let group = texts(&rule["apiGroups"])[0].clone();
+                    let dot = if group.is_empty() { "" } else { "." };
+                    let plurals = texts(&rule["resources"]).into_iter();
+                    plurals.map(|plural| format!("{plural}{dot}{group}")).collect()
+                };
+                let both = move |resource: String| {
+                    verbs.clone().into_iter().map(move |verb| format!("{verb} {resource}"))
+                };
+                resources.into_iter().flat_map(both)
+            })
+            .collect(),
+    }
+}
+
+/// A scenario behind gates that let through what is granted.
+struct Gated {
+    cluster: Proxy,
+    cloud: Option<Proxy>,
+    report: Report,
+}
+
+async fn gated(
+    sky: &Sky,
+    name: &str,
+    cluster: &BTreeSet<String>,
+    cloud: &BTreeSet<String>,
+) -> Gated {
+    let before = |url: &str, api| FaultProxy::before(url).noting(api);
+    // Config Connector brings a role of its own, which nobody else can write down.
+    let own = |granted: &BTreeSet<String>| {
+        let listed = sky.kubernetes.calls().into_iter().map(|call| call.path);
+        let groups = listed.filter_map(|path| {
+            let mut parts = path.split('/').skip(2);
+            let (group, plural) = (parts.next()?.to_owned(), path.rsplit('/').next()?.to_owned());
+            group.ends_with(".cnrm.cloud.google.com").then(|| format!("list {plural}.{group}"))
+        });
+        granted.iter().cloned().chain(groups).collect()
+    };
+    let gate = before(&sky.kubernetes.url(), Api::Kubernetes);
+    let gate = gate.granting(Api::Kubernetes, own(cluster)).start().await.unwrap();
+    let access = sky.access(&gate.url());
+    let (world, cloud) = match name {
+        "gcp" => {
+            let proxy = before(&sky.google.url(), Api::Google).granting(Api::Google, cloud.clone());
+            let proxy = proxy.start().await.unwrap();
+            let google = sky.google_access(&proxy.url());
+            (sky.world_of(access, google), Some(proxy))
+        }
+        "aws" => {
+            let proxy = before(&sky.amazon.url(), Api::Aws).granting(Api::Aws, cloud.clone());
+            let proxy = proxy.start().await.unwrap();
+            (sky.aws_world_of(access, &proxy.url()), Some(proxy))
+        }
+        _ => (sky.onprem_world_of(access), None),
+    };
+    let report = Runner::default().run(&world, &provider(name).checks).await;
+    Gated { cluster: gate, cloud, report }
+}
+
+async fn plain(sky: &Sky, name: &str) -> String {
+    let report = Runner::default().run(&sky.world(), &provider(name).checks).await;
+    text(&report, VERBOSE)
+}
+
+/// Tries the policies of a provider: with all that is granted nothing is missed, and without any one
+/// of it something is.
+async fn try_out(name: &str, api: Api) {
+    let cloud = if name == "onprem" { BTreeSet::new() } else { granted(api, &[name]) };
+    let cluster = granted(Api::Kubernetes, &["kubernetes", "--for", name, "--exec"]);
+    let mut unneeded: BTreeSet<_> = cloud.union(&cluster).cloned().collect();
+    let all: Vec<Covering> = covering(name).await;
+    for one in &all {
+        let sky = one.sky().await;
+        let expected = plain(&sky, name).await;
+        let full = gated(&sky, name, &cluster, &cloud).await;
+        assert_eq!(text(&full.report, VERBOSE), expected, "{}: something is denied", one.name());
+        let taken = full.cloud.as_ref().map(Proxy::taken).unwrap_or_default();
+        let taken: BTreeSet<_> = taken.union(&full.cluster.taken()).cloned().collect();
+        for permission in taken.intersection(&unneeded.clone()) {
+            let without = |all: &BTreeSet<String>| {
+                all.iter().filter(|one| *one != permission).cloned().collect::<BTreeSet<_>>()
+            };
+            let less = gated(&sky, name, &without(&cluster), &without(&cloud)).await;
+            let said = text(&less.report, VERBOSE);
+            let words: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            // What only adds to a finding is named only where there is one.
+            if said != expected {
+                assert!(words.contains(permission.as_str()), "{permission} is not named: {said}");
+                unneeded.remove(permission);
+            }
+        }
+    }
+    // One of a kind is got where its list isn't asked for, and RBAC is granted by kind.
+    let kinds: BTreeSet<_> =
+        cluster.difference(&unneeded).map(|one| kind(one).to_owned()).collect();
+    unneeded.retain(|permission| !kinds.contains(kind(permission)));
+    assert!(unneeded.is_empty(), "{name}: nothing is missed without {unneeded:#?}");
+    println!("{name}: {} permissions of the cloud, {} of the cluster", cloud.len(), cluster.len());
+}
+
+fn kind(permission: &str) -> &str {
+    permission.split_once(' ').map_or(permission, |(_, resource)| resource)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_for_google_is_enough_and_none_of_it_is_too_much() {
+    try_out("gcp", Api::Google).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_for_aws_is_enough_and_none_of_it_is_too_much() {
+    try_out("aws", Api::Aws).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_for_a_cluster_on_premises_is_enough_and_none_of_it_is_too_much() {
+    try_out("onprem", Api::Kubernetes).await;
+}
+
+#[tokio::test]
+async fn which_facts_each_check_asks_for_is_written_down() {
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for folder in scenarios() {
+        let (provider, world) =
+            (provider_of(&folder), kfcheck_tests::world(&folder.join("bundle")));
+        Runner::default().run(&world, &provider.checks).await;
+        let asking: BTreeSet<_> = provider.facts.iter().map(|fact| fact.name).collect();
+        let mut add = |who: String, asker: &str| {
+            let below = world.facts_below(asker).into_iter();
+            let below = below.filter(|name| asking.contains(&**name));
+            known.entry(who).or_default().extend(below);
+        };
+        for check in &provider.checks {
+            add(check.meta().id.to_owned(), check.meta().id);
+        }
+        add(format!("path {}", provider.name), "report");
+    }
+    let text = serde_json::to_string_pretty(&known).unwrap() + "\n";
+    expect_file![root().join("crates/kubectl-kfcheck/src/facts_of_checks.json")].assert_eq(&text);
+}
+
+#[test]
+fn the_fewest_permissions_are_those_of_the_selected_checks() {
+    let all = granted(Api::Aws, &["aws"]);
+    let few = granted(Api::Aws, &["aws", "--minimal", "--check", "aws-cognito-*"]);
+    assert!(few.is_subset(&all) && few.len() < all.len(), "{few:?}");
+    assert!(few.contains("cognito-idp:DescribeUserPool"), "{few:?}");
+    assert!(!few.contains("cloudformation:DescribeStackEvents"), "{few:?}");
+    let role = printed(&["kubernetes", "--for", "onprem", "--arp-from-node"]);
+    assert_eq!(documents(&role).len(), 2, "{role}");
+    assert!(!printed(&["kubernetes", "--for", "gcp"]).contains("pods/exec"));
+    let mut wrong = Command::new(program());
+    let output = wrong.args(["permissions", "kubernetes", "--for", "azure"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("gcp, aws, onprem"));
+}
