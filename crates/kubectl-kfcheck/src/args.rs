@@ -84,6 +84,7 @@ pub enum Command {
         check: String,
     },
     /// Print the permissions that an inspection takes, as the cloud's own policy.
+    #[cfg(feature = "aws")]
     #[command(after_help = "Examples:\n  \
         kubectl kfcheck permissions aws > policy.json\n  \
         kubectl kfcheck permissions aws --cleanup      # for `kubectl kfcheck aws cleanup`")]
@@ -164,10 +165,10 @@ pub enum Collected {
 }
 
 /// Of what the permissions are printed.
+#[cfg(feature = "aws")]
 #[derive(Debug, Subcommand)]
 pub enum Permissions {
     /// A policy of IAM's.
-    #[cfg(feature = "aws")]
     Aws {
         /// For the clean-up: what it reads, changes and may put back.
         #[arg(long)]

@@ -22,6 +22,7 @@ mod inspect;
 mod live;
 #[cfg(feature = "onprem")]
 mod onprem;
+#[cfg(feature = "aws")]
 mod permissions;
 mod progress;
 mod provider;
@@ -37,10 +38,8 @@ use clap::Parser;
 #[cfg(feature = "aws")]
 pub use amazon::AwsArgs;
 #[cfg(feature = "aws")]
-pub use args::{Amazon, AmazonTask};
-pub use args::{
-    Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Permissions,
-};
+pub use args::{Amazon, AmazonTask, Permissions};
+pub use args::{Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect};
 #[cfg(feature = "aws")]
 pub use cleanup::Cleanup;
 #[cfg(feature = "gcp")]
@@ -99,6 +98,7 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
         Command::Collect { of: Collected::Onprem(args) } => {
             collect::run(&args, find(providers, "onprem")?).await
         }
+        #[cfg(feature = "aws")]
         Command::Permissions { of } => {
             print(&permissions::policy(&of)?)?;
             Ok(0)

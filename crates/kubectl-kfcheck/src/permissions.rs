@@ -9,14 +9,12 @@ use crate::args::Permissions;
 /// The policy, as text.
 pub(crate) fn policy(of: &Permissions) -> Result<String, String> {
     let policy = match of {
-        #[cfg(feature = "aws")]
         Permissions::Aws { cleanup } => amazon(*cleanup),
     };
     let text = serde_json::to_string_pretty(&policy).map_err(|error| error.to_string())?;
     Ok(text + "\n")
 }
 
-#[cfg(feature = "aws")]
 fn amazon(cleanup: bool) -> Value {
     use kfcheck_aws::cleanup::{self, BY_STACKS, CHANGES, LOOKS, RESTORES};
 
