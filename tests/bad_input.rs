@@ -5,7 +5,9 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use kfcheck::{Bundle, Report, Runner, Status};
-use kfcheck_report::{Scope, Style, Tool, json, output, text};
+use kfcheck_report::{
+    Scope, Style, Tool, dot, html, json, junit, markdown, mermaid, output, prometheus, sarif, text,
+};
 use kfcheck_tests::{gcp, replay, root, scenarios};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -45,7 +47,11 @@ fn inspect(files: &Files) -> Report {
     // Every output has to take whatever was found.
     let _ = text(&report, Style { verbose: true, colour: true });
     let tool = Tool { name: "kubectl-kfcheck", version: "0" };
-    json(&output(&report, tool, "gcp", &Scope::default(), 0)).unwrap();
+    let output = output(&report, tool, "gcp", &Scope::default(), 0);
+    let _ = (markdown(&output), prometheus(&output), dot(&output), mermaid(&output));
+    for written in [json(&output), html(&output), junit(&output), sarif(&output, |_| None)] {
+        written.unwrap();
+    }
     report
 }
 

@@ -22,6 +22,9 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+const FORMATS: [&str; 10] =
+    ["text", "json", "yaml", "html", "markdown", "junit", "sarif", "prometheus", "dot", "mermaid"];
+
 const EXAMPLE: &str = "examples/gke-iap-502";
 const HEALTHY: &str = "tests/scenarios/gcp-healthy-negs/bundle";
 const DENIED: &str = "tests/scenarios/gcp-permissions-missing/bundle";
@@ -45,9 +48,10 @@ fn the_example_names_one_root_cause_in_80_columns_without_colour_in_a_pipe() {
 #[test]
 fn the_exit_code_is_the_same_in_every_format() {
     for (bundle, code) in [(EXAMPLE, 1), (HEALTHY, 0), (DENIED, 1)] {
-        for format in ["text", "json", "yaml"] {
+        for format in FORMATS {
             let output = kfcheck(&["gcp", "--bundle", bundle, "-o", format]);
             assert_eq!(output.status.code(), Some(code), "{bundle} {format}");
+            assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{bundle} {format}");
         }
     }
     let partly = ["gcp", "--bundle", DENIED, "--skip", "kube-api-access"];

@@ -3,7 +3,7 @@ use std::{
     fmt::{self, Display},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Aspect, FactError, Fault, path::Edge};
 
@@ -41,25 +41,33 @@ impl From<&Resource> for Resource {
 impl Display for Resource {
     /// As a person says it: `Ingress kubeflow/front` and `backend service be-1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let spelled = self.provider == "kubernetes";
-        let mut before = ' ';
-        for c in self.kind.chars() {
-            match c {
-                _ if spelled => write!(f, "{c}")?,
-                c if c.is_uppercase() && before.is_lowercase() => {
-                    write!(f, " {}", c.to_lowercase())?;
-                }
-                c => write!(f, "{}", c.to_lowercase())?,
-            }
-            before = c;
-        }
         let namespace = self.namespace.iter().flat_map(|namespace| [namespace, "/"]);
-        write!(f, " {}{}", namespace.collect::<String>(), self.name)
+        let kind = spoken_kind(self.provider, self.kind);
+        write!(f, "{kind} {}{}", namespace.collect::<String>(), self.name)
     }
 }
 
+/// A kind as a person says it: `Ingress`, but `backend service`, since Kubernetes alone spells its
+/// kinds so in its own texts.
+pub fn spoken_kind(provider: &str, kind: &str) -> String {
+    let mut spoken = String::new();
+    let mut before = ' ';
+    for c in kind.chars() {
+        match c {
+            _ if provider == "kubernetes" => spoken.push(c),
+            c if c.is_uppercase() && before.is_lowercase() => {
+                spoken.push(' ');
+                spoken.extend(c.to_lowercase());
+            }
+            c => spoken.extend(c.to_lowercase()),
+        }
+        before = c;
+    }
+    spoken
+}
+
 /// How much a finding matters to the endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
     /// Can hurt it later.
@@ -69,7 +77,7 @@ pub enum Severity {
 }
 
 /// What running a remedy can do besides helping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Risk {
     /// It only looks, or changes what is broken anyway.
@@ -83,7 +91,7 @@ pub enum Risk {
 }
 
 /// A command that fixes a finding, or shows more of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remedy {
     /// Can be pasted.
     pub command: String,

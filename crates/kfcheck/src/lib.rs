@@ -25,7 +25,7 @@ pub use causes::{Cause, causes};
 pub use check::{Check, Described, Meta};
 pub use clock::{Clock, Now};
 pub use fact::{Fact, FactError, FactKey, FactMeta, Fault};
-pub use finding::{Finding, Findings, Named, Remedy, Resource, Risk, Severity};
+pub use finding::{Finding, Findings, Named, Remedy, Resource, Risk, Severity, spoken_kind};
 pub use path::{Aspect, Edge, Path, Stretch};
 pub use place::{ObjectKind, Place, Selection};
 pub use report::{CheckResult, Report, Status};

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, panic::AssertUnwindSafe};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Cx, Fact, FactError, Fault, Named, Resource};
 
@@ -17,7 +17,7 @@ pub trait Stretch: Send + Sync {
 }
 
 /// A side of a resource that something else may depend on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Aspect {
     /// It is there, as declared, so that something can be built from it.
@@ -91,6 +91,11 @@ impl Path {
     /// Whether a request depends on `resource`.
     pub fn contains(&self, resource: &Resource) -> bool {
         self.members.contains(resource) || self.drawn().any(|drawn| drawn == resource)
+    }
+
+    /// Every resource that a request depends on.
+    pub fn resources(&self) -> BTreeSet<&Resource> {
+        self.members.iter().chain(self.drawn()).collect()
     }
 
     /// Every resource, each as often as it is drawn.

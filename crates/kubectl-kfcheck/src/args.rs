@@ -24,6 +24,7 @@ use crate::{live::LiveArgs, provider::CloudArgs};
         kubectl kfcheck collect gcp -o evidence.tar.gz    # write down what is seen, for others\n  \
         kubectl kfcheck gcp --bundle evidence.tar.gz      # inspect what somebody collected\n  \
         kubectl kfcheck gcp -o json                       # for programs\n  \
+        kubectl kfcheck gcp -o html --output-file kf.html # a page, with the path as a picture\n  \
         kubectl kfcheck explain gcp-backend-health        # what a check looks for, and why\n\n\
         Exit codes: 0 nothing is broken; 1 something is; 2 usage; 3 nothing broken was found,\n\
         and not everything was seen."
@@ -48,7 +49,9 @@ pub enum Command {
         kubectl kfcheck gcp --bundle examples/gke-iap-502\n  \
         kubectl kfcheck gcp --bundle evidence.tar.gz --host kubeflow.example.com\n  \
         kubectl kfcheck gcp --bundle DIR --check 'gcp-iap-*,gcp-backend-*' -v\n  \
-        kubectl kfcheck gcp --bundle DIR --skip gcp-quota -o yaml --fail-on warn"
+        kubectl kfcheck gcp --bundle DIR --skip gcp-quota -o yaml --fail-on warn\n  \
+        kubectl kfcheck gcp -o html --output-file report.html\n  \
+        kubectl kfcheck gcp -o markdown > ticket.md; kubectl kfcheck gcp -o mermaid"
     )]
     Gcp(Inspect<GoogleArgs>),
     /// Inspect a deployment on Amazon Web Services.
@@ -61,6 +64,7 @@ pub enum Command {
         kubectl kfcheck aws --cluster kf --region us-west-2\n  \
         kubectl kfcheck aws --bundle examples/eks-cognito-callback\n  \
         kubectl kfcheck aws --bundle DIR --check 'aws-alb-*,aws-cognito-*' -v\n  \
+        kubectl kfcheck aws -o html --output-file report.html\n  \
         kubectl kfcheck aws cleanup                  # what gone clusters left behind"
     )]
     Aws(Box<Amazon>),
@@ -69,7 +73,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         kubectl kfcheck onprem                       # this context\n  \
         kubectl kfcheck onprem --host kubeflow.example.com --exec\n  \
-        kubectl kfcheck onprem --bundle DIR --check 'onprem-ldap-*,onprem-dex-*' -v")]
+        kubectl kfcheck onprem --bundle DIR --check 'onprem-ldap-*,onprem-dex-*' -v\n  \
+        kubectl kfcheck onprem -o html --output-file report.html\n  \
+        kubectl kfcheck onprem -o junit --output-file kfcheck.xml; kubectl kfcheck onprem -o sarif")]
     Onprem(Inspect<OnpremArgs>),
     /// Write down what an inspection sees, secrets left out, for others to inspect.
     Collect {
@@ -177,7 +183,6 @@ pub enum Permissions {
         only: Only,
     },
     /// A policy of IAM's.
-    #[cfg(feature = "aws")]
     Aws {
         /// For the clean-up: what it reads, changes and may put back.
         #[arg(long, conflicts_with = "minimal")]
@@ -268,6 +273,9 @@ pub struct Inspect<C: CloudArgs> {
     /// How to write the report.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
+    /// Write the report to this file instead; it is there whole, or as it was.
+    #[arg(long, value_name = "PATH")]
+    pub output_file: Option<PathBuf>,
     /// Show every check, also those that pass, and each call with the time it took.
     #[arg(short, long)]
     pub verbose: bool,
@@ -327,6 +335,20 @@ pub enum Format {
     Json,
     /// The same as JSON.
     Yaml,
+    /// A page for people: the request path as a picture, and all that was found; one file.
+    Html,
+    /// For a ticket.
+    Markdown,
+    /// For build servers: a check is a test case.
+    Junit,
+    /// For what collects the findings of many tools; SARIF 2.1.0.
+    Sarif,
+    /// For a textfile collector or a push gateway.
+    Prometheus,
+    /// The request path, for Graphviz.
+    Dot,
+    /// The request path, for Mermaid.
+    Mermaid,
 }
 
 /// What makes the exit code 1.

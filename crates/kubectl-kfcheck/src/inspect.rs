@@ -5,7 +5,10 @@ use std::{
 };
 
 use kfcheck::{Bundle, Check, Report, Runner, World};
-use kfcheck_report::{Output, Scope, Style, Threshold, Tool, exit_code, json, output, text, yaml};
+use kfcheck_report::{
+    Output, Scope, Style, Threshold, Tool, dot, exit_code, html, json, junit, markdown, mermaid,
+    output, prometheus, sarif, text, yaml,
+};
 
 use crate::{
     Provider,
@@ -14,7 +17,8 @@ use crate::{
     print,
     progress::Progress,
     provider::CloudArgs,
-    select::select,
+    select::{self, select},
+    write::save,
 };
 
 pub(crate) const TOOL: Tool = Tool { name: "kubectl-kfcheck", version: env!("CARGO_PKG_VERSION") };
@@ -40,7 +44,11 @@ pub(crate) async fn run<C: CloudArgs>(
     let scope = scope(&world, provider).await;
     let duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let machine = || output(&report, TOOL, provider.name, &scope, duration);
-    print(&render(args, &report, machine)?)?;
+    let rendered = render(args, provider, &report, machine)?;
+    match &args.output_file {
+        Some(path) => save(&rendered, path)?,
+        None => print(&rendered)?,
+    }
     if let Some(folder) = &args.save {
         let saved = world.bundle().write(folder);
         saved.map_err(|error| format!("cannot write {}: {error}", folder.display()))?;
@@ -102,17 +110,25 @@ async fn stopped() {
     let _ = interrupted.await;
 }
 
-fn render<'a, C: CloudArgs>(
+fn render<C: CloudArgs>(
     args: &Inspect<C>,
+    provider: &Provider,
     report: &Report,
-    machine: impl Fn() -> Output<'a>,
+    machine: impl Fn() -> Output,
 ) -> Result<String, String> {
     // anstream takes the colours out again where NO_COLOR says so.
-    let style = Style { verbose: args.verbose, colour: std::io::stdout().is_terminal() };
+    let colour = args.output_file.is_none() && std::io::stdout().is_terminal();
     match args.output {
-        Format::Text => Ok(text(report, style)),
+        Format::Text => Ok(text(report, Style { verbose: args.verbose, colour })),
         Format::Json => json(&machine()),
         Format::Yaml => yaml(&machine()),
+        Format::Html => html(&machine()),
+        Format::Markdown => Ok(markdown(&machine())),
+        Format::Junit => junit(&machine()),
+        Format::Sarif => sarif(&machine(), |id| select::page(provider, id)),
+        Format::Prometheus => Ok(prometheus(&machine())),
+        Format::Dot => Ok(dot(&machine())),
+        Format::Mermaid => Ok(mermaid(&machine())),
     }
 }
 

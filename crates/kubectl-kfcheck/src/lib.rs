@@ -26,6 +26,7 @@ mod permissions;
 mod progress;
 mod provider;
 mod select;
+mod write;
 
 use std::{
     io::{self, Write},
@@ -49,6 +50,7 @@ pub use live::LiveArgs;
 #[cfg(feature = "onprem")]
 pub use onprem::OnpremArgs;
 pub use provider::{CloudArgs, Provider, providers};
+pub(crate) use write::print;
 
 /// Nothing was inspected, because what was asked for makes no sense.
 const USAGE: u8 = 2;
@@ -118,12 +120,4 @@ fn find<'a>(providers: &'a [Provider], name: &str) -> Result<&'a Provider, Strin
     let found = providers.iter().find(|provider| provider.name == name);
     found
         .ok_or_else(|| format!("this program was built without {name}; build it with that feature"))
-}
-
-/// Writes to standard output. A reader that has seen enough is no error.
-fn print(text: &str) -> Result<(), String> {
-    match anstream::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| format!("cannot write the report: {error}")),
-    }
 }

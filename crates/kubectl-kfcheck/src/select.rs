@@ -53,6 +53,12 @@ pub(crate) fn explain(providers: &[Provider], id: &str) -> Result<String, String
     }
 }
 
+/// The page of one of a provider's checks.
+pub(crate) fn page(provider: &Provider, id: &str) -> Option<String> {
+    let mut metas = provider.checks.iter().map(|check| check.meta());
+    metas.find(|meta| meta.id == id).map(Meta::page)
+}
+
 /// The checks, a line each.
 pub(crate) fn list(
     providers: &[Provider],

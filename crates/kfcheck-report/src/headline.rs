@@ -1,0 +1,92 @@
+use kfcheck::{Severity, Status};
+
+use crate::{Output, PathResource};
+
+/// What the headline is made of.
+pub(crate) struct Headline<'a> {
+    /// The names that requests come in by.
+    pub(crate) entrances: Vec<&'a str>,
+    /// Those of them that do not answer, or not as they should.
+    pub(crate) down: Vec<&'a str>,
+    pub(crate) causes: usize,
+    pub(crate) symptoms: usize,
+    pub(crate) passed: usize,
+    pub(crate) unseen: usize,
+}
+
+impl Headline<'_> {
+    /// What is said of the whole, in a sentence or two.
+    pub(crate) fn say(&self) -> String {
+        format!("{} {}", self.verdict(), self.counts())
+    }
+
+    fn verdict(&self) -> String {
+        match (&self.down[..], &self.entrances[..]) {
+            ([host], _) => format!("{host} is down."),
+            ([_, _, ..], _) => format!("{} are down.", self.down.join(" and ")),
+            ([], []) if self.causes == 0 => "No entrance to a deployment was found.".to_owned(),
+            ([], names) if self.causes == 0 => {
+                format!("{}: nothing broken found.", names.join(" and "))
+            }
+            ([], []) => "Something is broken; no entrance to a deployment was found.".to_owned(),
+            ([], names) => {
+                format!(
+                    "{}: nothing broken on the way; something beside it is.",
+                    names.join(" and ")
+                )
+            }
+        }
+    }
+
+    fn counts(&self) -> String {
+        format!(
+            "{}, {}; {} passed, {} not seen.",
+            count(self.causes, "root cause"),
+            count(self.symptoms, "symptom"),
+            count(self.passed, "check"),
+            self.unseen,
+        )
+    }
+
+    /// The headline of a report for programs.
+    pub(crate) fn of(output: &Output) -> Headline<'_> {
+        let path = &output.path;
+        let entrances = path.resources.iter().filter(|r| path.entrances.contains(&r.id));
+        let entrances: Vec<_> = entrances.collect();
+        let is_down = |entrance: &&&PathResource| {
+            output.causes().any(|(cause, _)| cause.takes_down.contains(&entrance.id))
+        };
+        let down = entrances.iter().filter(is_down);
+        let summary = &output.summary;
+        Headline {
+            down: down.map(|entrance| entrance.resource.name.as_str()).collect(),
+            entrances: entrances.iter().map(|entrance| entrance.resource.name.as_str()).collect(),
+            causes: output.causes().count(),
+            symptoms: output.others(Severity::Fail).count(),
+            passed: summary.pass,
+            unseen: summary.unknown + summary.bug,
+        }
+    }
+
+    /// The verdict and the counts, each for a line of its own.
+    pub(crate) fn parts(&self) -> (String, String) {
+        (self.verdict(), self.counts())
+    }
+}
+
+/// So many of something, in words.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// How a check ended, in a word.
+pub(crate) fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Skip => "skip",
+        Status::Pass => "pass",
+        Status::Warn => "warn",
+        Status::Bug => "bug",
+        Status::Unknown => "unknown",
+        Status::Fail => "fail",
+    }
+}
