@@ -248,17 +248,19 @@ fn parsed(mut document: Value) -> Result<Vec<Object>, String> {
 /// The documents of a text, and of a List its items, as far as their first column tells.
 pub(super) fn cut(text: &str) -> Vec<Range<usize>> {
     let (mut pieces, mut start, mut at, mut in_items) = (Vec::new(), 0, 0, false);
+    // Whether nothing but the beginning of a List has come since the last cut.
+    let mut is_head = true;
     for line in text.split_inclusive('\n') {
         let end = at + line.len();
         let bare = line.trim_end();
         if bare == "---" {
             pieces.push(start.min(at)..at);
-            (start, in_items) = (end, false);
-        } else if bare == "items:" && text[start.min(at)..at].lines().all(is_preamble) {
+            (start, in_items, is_head) = (end, false, true);
+        } else if bare == "items:" && is_head {
             (start, in_items) = (end, true);
         } else if in_items && line.starts_with("- ") {
             pieces.push(start..at);
-            start = at;
+            (start, is_head) = (at, false);
         } else if in_items && !line.starts_with([' ', '\n', '\r']) {
             // After the items come `kind: List` and the list's own metadata.
             pieces.push(start..at);
@@ -268,7 +270,9 @@ pub(super) fn cut(text: &str) -> Vec<Range<usize>> {
                 pieces.push(0..text.len());
                 return pieces;
             }
-            (start, in_items) = (next, false);
+            (start, in_items, is_head) = (next, false, true);
+        } else {
+            is_head &= is_preamble(line);
         }
         at = end;
     }
@@ -290,5 +294,16 @@ fn undent(piece: &str) -> Cow<'_, str> {
     match piece.strip_prefix("- ") {
         Some(rest) => format!("  {rest}").into(),
         None => piece.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn however_many_lists_seem_to_begin_a_text_is_gone_through_once() {
+        let text = "metadata:\n".repeat(200_000) + "x: 1\n" + &"items:\n".repeat(200_000);
+        assert_eq!(cut(&text), [0..text.len()]);
     }
 }
