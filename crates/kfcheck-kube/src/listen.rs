@@ -39,7 +39,7 @@ pub struct Socket {
 impl Socket {
     /// A line of `/proc/net/tcp` or `tcp6`, where it is about a socket that listens (Linux, proc(5):
     /// addresses in the machine's byte order, words of 32 bits; state `0A`).
-    fn listening(line: &str) -> Option<Self> {
+    pub(crate) fn listening(line: &str) -> Option<Self> {
         let fields: Vec<_> = line.split_whitespace().collect();
         let (local, state) = (fields.get(1)?, fields.get(3)?);
         let (address, port) = local.split_once(':').filter(|_| *state == "0A")?;

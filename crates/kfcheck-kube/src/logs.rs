@@ -24,7 +24,9 @@ const KEPT: usize = 200;
 
 impl From<String> for LogLines {
     fn from(text: String) -> Self {
-        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        // One that is left at the end would be a part of the line's end once it is written.
+        let lines: Vec<_> = lines.map(|line| line.trim_end_matches('\r')).collect();
         let from = lines.len().saturating_sub(KEPT);
         let clean = redact(&lines[from..].join("\n")).into_owned();
         Self(clean.lines().map(str::to_owned).collect())
@@ -86,5 +88,17 @@ impl Fact for ContainerLog {
             other => other,
         }?;
         Ok(String::from_utf8_lossy(&body).into_owned().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LogLines;
+
+    #[test]
+    fn a_carriage_return_at_the_end_of_a_line_is_no_part_of_it() {
+        for text in ["a\r\r\nb\r", "a\nb\n"] {
+            assert_eq!(String::from(LogLines::from(text.to_owned())), "a\nb\n");
+        }
     }
 }

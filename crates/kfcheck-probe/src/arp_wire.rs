@@ -36,7 +36,7 @@ async fn ask(address: std::net::Ipv4Addr, _: Option<&str>) -> Result<ArpAnswer, 
 use linux::ask;
 
 #[cfg(target_os = "linux")]
-mod linux {
+pub(crate) mod linux {
     use std::{
         cmp::Reverse,
         collections::BTreeSet,
@@ -176,18 +176,7 @@ mod linux {
             let Channel::Ethernet(mut sender, _) = self.open(ChannelType::Layer2)? else {
                 return Err(io::Error::other("no such sort of socket"));
             };
-            let frame = [
-                &BROADCAST.octets()[..],
-                &self.mac.octets(),
-                &ARP.to_be_bytes(),
-                &ETHERNET_IPV4,
-                &REQUEST,
-                &self.mac.octets(),
-                &self.own.octets(),
-                &[0; 6],
-                &address.octets(),
-            ];
-            let sent = sender.send_to(&frame.concat(), None);
+            let sent = sender.send_to(&frame(self.mac, self.own, address), None);
             sent.unwrap_or_else(|| Err(io::Error::other("the question was not sent")))
         }
 
@@ -201,6 +190,22 @@ mod linux {
             };
             channel(&self.interface, config)
         }
+    }
+
+    /// The question, with the head that Ethernet takes.
+    pub(crate) fn frame(mac: MacAddr, own: Ipv4Addr, address: Ipv4Addr) -> Vec<u8> {
+        [
+            &BROADCAST.octets()[..],
+            &mac.octets(),
+            &ARP.to_be_bytes(),
+            &ETHERNET_IPV4,
+            &REQUEST,
+            &mac.octets(),
+            &own.octets(),
+            &[0; 6],
+            &address.octets(),
+        ]
+        .concat()
     }
 
     fn by_name(name: &str, interfaces: Vec<NetworkInterface>) -> Result<NetworkInterface, Fault> {
@@ -242,7 +247,7 @@ mod linux {
 
     /// Who says in a message that the address is its: in an answer, or by asking in its name (RFC
     /// 5227, section 2.1.1).
-    fn holder(message: &[u8], address: Ipv4Addr) -> Option<MacAddr> {
+    pub(crate) fn holder(message: &[u8], address: Ipv4Addr) -> Option<MacAddr> {
         let (head, rest) = message.split_first_chunk::<8>()?;
         let (mac, rest) = rest.split_first_chunk::<6>()?;
         let (sender, _) = rest.split_first_chunk::<4>()?;
@@ -281,7 +286,7 @@ mod linux {
 
     /// What the kernel knows of somebody on the wire.
     #[derive(Debug, PartialEq, Eq)]
-    enum Neighbour {
+    pub(crate) enum Neighbour {
         /// This is its hardware address, or was.
         Known(String),
         /// It does not answer.
@@ -290,7 +295,7 @@ mod linux {
 
     /// A line of `/proc/net/arp` (Linux, proc(5)): address, hardware type, flags, hardware address,
     /// mask, interface. The flag 2: complete.
-    fn neighbour(table: &str, address: Ipv4Addr, interface: &str) -> Option<Neighbour> {
+    pub(crate) fn neighbour(table: &str, address: Ipv4Addr, interface: &str) -> Option<Neighbour> {
         let of = |line: &str| {
             let fields: Vec<_> = line.split_whitespace().collect();
             let &[ip, _, flags, mac, _, device] = &fields[..] else { return None };

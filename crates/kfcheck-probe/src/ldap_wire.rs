@@ -46,7 +46,7 @@ pub(crate) struct Outcome {
 }
 
 /// One message of a server's.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// One entry that a search has found.
     Entry(LdapEntry),
@@ -307,7 +307,7 @@ impl<'a> Values<'a> {
 /// A message without its own tag and length.
 fn read(message: &[u8]) -> Option<(i64, Answer)> {
     let mut values = Values(message);
-    let number = values.expect(INTEGER).filter(|octets| octets.len() <= 4)?;
+    let number = values.expect(INTEGER).filter(|octets| (1..=4).contains(&octets.len()))?;
     let number = number.iter().fold(0, |number, octet| number << 8 | i64::from(*octet));
     let (operation, content) = values.next()?;
     let mut values = Values(content);
@@ -339,6 +339,131 @@ fn entry(values: &mut Values<'_>) -> Option<LdapEntry> {
         }
     }
     Some(entry)
+}
+
+/// What holds whatever a server sends, and whatever a filter is.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// What a server sends: no more is read than there is, and what is read is read again as it is
+    /// written.
+    pub(crate) fn messages(bytes: &[u8]) {
+        let mut wire = Wire::over(tokio::io::join(bytes, tokio::io::sink()));
+        let mut before = 0;
+        while let Some(next) = wire.next().now_or_never() {
+            let Ok((number, answer)) = next else { return };
+            assert!(before < wire.read && wire.read <= bytes.len());
+            if let Answer::Entry(entry) = &answer {
+                let values = entry.attributes.values().map(Vec::len).sum::<usize>();
+                assert!(values <= wire.read - before);
+            }
+            before = wire.read;
+            // Its first bit would be a sign, which nobody sends.
+            if let (Ok(number), Some(operation)) = (u32::try_from(number), written(&answer))
+                && number < 1 << 31
+            {
+                let message = [integer(number.into()), operation].concat();
+                assert_eq!(super::read(&message), Some((number.into(), answer)));
+            }
+        }
+        unreachable!("a stream that ends is not waited for");
+    }
+
+    /// An answer, as a server sends it.
+    fn written(answer: &Answer) -> Option<Vec<u8>> {
+        match answer {
+            Answer::Entry(entry) => {
+                let attribute = |(name, values): (&String, &Vec<String>)| {
+                    let values: Vec<_> = values.iter().map(|value| tlv(OCTETS, &[value])).collect();
+                    tlv(SEQUENCE, &[tlv(OCTETS, &[name]), tlv(SET, &values)])
+                };
+                let attributes: Vec<_> = entry.attributes.iter().map(attribute).collect();
+                Some(tlv(ENTRY, &[tlv(OCTETS, &[&entry.dn]), tlv(SEQUENCE, &attributes)]))
+            }
+            Answer::Done(Outcome { code, matched, says }) => {
+                let code = tlv(ENUMERATED, &[code.0.to_be_bytes()]);
+                Some(tlv(DONE, &[code, tlv(OCTETS, &[matched]), tlv(OCTETS, &[says])]))
+            }
+            Answer::Other => None,
+        }
+    }
+
+    /// A filter: it is refused, or becomes one value and no more.
+    pub(crate) fn filter(text: &str) {
+        let Ok(Filter(compiled)) = Filter::compile(text) else { return };
+        let mut values = Values(&compiled);
+        assert!(values.next().is_some() && values.0.is_empty(), "{compiled:02x?}");
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// A text that may be one of a directory's.
+        fn word() -> impl Strategy<Value = String> {
+            prop_oneof!["[a-z=,]{0,9}", any::<String>(), "x{120,300}"]
+        }
+
+        fn entry() -> impl Strategy<Value = Answer> {
+            let attributes =
+                prop::collection::btree_map(word(), prop::collection::vec(word(), 0..4), 0..4);
+            (word(), attributes)
+                .prop_map(|(dn, attributes)| Answer::Entry(LdapEntry { dn, attributes }))
+        }
+
+        fn done() -> impl Strategy<Value = Answer> {
+            (any::<u32>(), word(), word()).prop_map(|(code, matched, says)| {
+                Answer::Done(Outcome { code: LdapCode(code), matched, says })
+            })
+        }
+
+        /// A message as it comes, with some of its bytes changed.
+        fn changed(answer: &Answer, number: u32, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
+            let operation = written(answer).unwrap();
+            let mut message = tlv(SEQUENCE, &[integer(number.into()), operation]);
+            for (at, byte) in changes {
+                let at = at.index(message.len());
+                message[at] = *byte;
+            }
+            message
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+            #[test]
+            fn what_is_written_is_read(
+                answer in prop_oneof![entry(), done()],
+                number in 1_u32..1 << 31,
+                changes in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..4),
+            ) {
+                let message = changed(&answer, number, &[]);
+                let mut wire = Wire::over(tokio::io::join(&*message, tokio::io::sink()));
+                prop_assert_eq!(wire.next().now_or_never(), Some(Ok((number.into(), answer.clone()))));
+                messages(&changed(&answer, number, &changes));
+            }
+
+            #[test]
+            fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+                messages(&bytes);
+                messages(&[&[SEQUENCE, 0x82, 0x01, 0x2c], &*bytes].concat());
+            }
+
+            #[test]
+            fn any_filter_is_compiled_or_refused(
+                text in any::<String>(),
+                near in r"[(&|!]{0,4}\((uid|cn:dn:2\.5\.13\.2:|[a-z;-]{0,5})[~<>:]?=[a-z*\\0-9]{0,8}\)[)]{0,4}",
+            ) {
+                filter(&text);
+                filter(&near);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ mod arp_script;
 mod arp_wire;
 mod ask;
 mod dns;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod ldap;
 mod ldap_steps;

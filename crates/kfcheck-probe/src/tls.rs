@@ -126,7 +126,7 @@ impl ServerCertVerifier for Witness {
 }
 
 /// What a certificate says.
-fn read(certificate: &CertificateDer<'_>) -> Option<Tls> {
+pub(crate) fn read(certificate: &CertificateDer<'_>) -> Option<Tls> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
     let names = parsed.subject_alternative_name().ok().flatten();
     let names = names.iter().flat_map(|names| &names.value.general_names);

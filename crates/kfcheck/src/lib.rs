@@ -20,6 +20,9 @@ mod runner;
 pub mod wire;
 mod world;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use bundle::fuzzing;
 pub use bundle::{Bundle, BundleError};
 pub use causes::{Cause, causes};
 pub use check::{Check, Described, Meta};

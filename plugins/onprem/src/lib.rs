@@ -8,6 +8,9 @@ mod dex;
 mod discovery;
 mod doors;
 mod environment;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod known_users;
 mod kube_proxy;
 mod ldap;

@@ -122,4 +122,14 @@ mod tests {
         assert_eq!(again.issuer, map.issuer);
         assert_eq!(serde_json::to_string(&again).unwrap(), written);
     }
+
+    #[test]
+    fn dexs_configuration_is_read_again_whatever_its_entry_is_called() {
+        let text = "issuer: https://kf.example.com/dex\nstorage:\n  type: memory\n";
+        let wire = json!({ "metadata": { "name": "a" }, "data": { "settings": text } });
+        let map: ConfigMap = serde_json::from_value(wire).unwrap();
+        let written = serde_json::to_string(&map).unwrap();
+        let again: ConfigMap = serde_json::from_str(&written).unwrap();
+        assert_eq!(again.dex.unwrap().storage.as_deref(), Some("memory"));
+    }
 }

@@ -16,9 +16,15 @@ const MOST_ENTRIES: usize = 100_000;
 /// The bundle in a `.tar.gz`, unpacked in memory. One folder around everything is looked through.
 pub(super) fn open(path: &Path) -> Result<Bundle, BundleError> {
     let failed = |error| BundleError::Io { path: path.to_owned(), error };
-    let large = |detail: String| BundleError::TooLarge { path: path.to_owned(), detail };
     let packed = BufReader::new(fs::File::open(path).map_err(failed)?);
-    let mut archive = tar::Archive::new(GzDecoder::new(packed).take(LARGEST_SUM + 1));
+    read(GzDecoder::new(packed), path)
+}
+
+/// The bundle in a tar archive, which comes from `path`.
+pub(super) fn read(archive: impl Read, path: &Path) -> Result<Bundle, BundleError> {
+    let failed = |error| BundleError::Io { path: path.to_owned(), error };
+    let large = |detail: String| BundleError::TooLarge { path: path.to_owned(), detail };
+    let mut archive = tar::Archive::new(archive.take(LARGEST_SUM + 1));
     let (mut plain, mut refused, mut sum) = (Vec::new(), Vec::new(), 0);
     for (nth, entry) in archive.entries().map_err(failed)?.enumerate() {
         let entry = entry.map_err(failed)?;
@@ -58,7 +64,7 @@ pub(super) fn open(path: &Path) -> Result<Bundle, BundleError> {
     Ok(bundle)
 }
 
-/// The path with `/` between its parts, if it stays inside.
+/// The path with `/` between its parts, if it stays inside and names something there.
 fn inside(path: &Path) -> Option<String> {
     let mut parts = Vec::new();
     for part in path.components() {
@@ -68,13 +74,53 @@ fn inside(path: &Path) -> Option<String> {
             _ => return None,
         }
     }
-    Some(parts.join("/"))
+    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 /// `NAME/` where `bundle.yaml` is only there, as `tar czf x.tar.gz NAME` packs it; else nothing.
 fn folder_around(files: &[(String, Vec<u8>)]) -> String {
-    let manifests = files.iter().filter_map(|(name, _)| name.strip_suffix("bundle.yaml"));
-    let shortest = manifests.min_by_key(|folder| folder.len()).unwrap_or_default();
+    let folders = files.iter().filter_map(|(name, _)| name.strip_suffix("bundle.yaml"));
+    let folders = folders.filter(|folder| folder.is_empty() || folder.ends_with('/'));
+    let shortest = folders.min_by_key(|folder| folder.len()).unwrap_or_default();
     let all = files.iter().all(|(name, _)| name.starts_with(shortest));
     if all && shortest.matches('/').count() <= 1 { shortest.to_owned() } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive of entries, each with its name and the size that it says it has.
+    fn opened(entries: &[(&str, u64)]) -> Result<Bundle, BundleError> {
+        let mut packed = Vec::new();
+        for (name, size) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(*size);
+            header.set_cksum();
+            packed.extend_from_slice(header.as_bytes());
+            packed.extend_from_slice(&[b' '; 512][..if *size == 0 { 0 } else { 512 }]);
+        }
+        read(&*packed, Path::new("x.tar.gz"))
+    }
+
+    fn names(bundle: &Bundle) -> Vec<&str> {
+        bundle.files.keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn an_entry_without_a_name_is_no_file() {
+        for name in ["", ".", "./."] {
+            let bundle = opened(&[("bundle.yaml", 1), (name, 1)]).unwrap();
+            assert_eq!(bundle.refused(), [name]);
+        }
+    }
+
+    #[test]
+    fn a_file_whose_name_ends_like_the_manifests_is_no_folder() {
+        let bundle = opened(&[("my-bundle.yaml", 1), ("my-notes.yaml", 1)]).unwrap();
+        assert_eq!(names(&bundle), ["my-bundle.yaml", "my-notes.yaml"]);
+        let bundle = opened(&[("my/bundle.yaml", 1), ("my/gcp/a.json", 1)]).unwrap();
+        assert_eq!(names(&bundle), ["bundle.yaml", "gcp/a.json"]);
+    }
 }

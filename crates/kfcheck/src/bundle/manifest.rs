@@ -23,8 +23,8 @@ pub(super) struct Manifests {
 }
 
 #[derive(Debug)]
-struct Object {
-    header: Header,
+pub(super) struct Object {
+    pub(super) header: Header,
     text: Arc<String>,
     range: Range<usize>,
 }
@@ -83,14 +83,7 @@ impl Manifests {
             let Name { name, namespace } = &object.header.metadata;
             is(&selection.name, name) && is(&selection.namespace, namespace)
         };
-        let object = |object: &'_ Object| -> (String, Range<usize>) {
-            (object.header.shown(), object.range.clone())
-        };
-        let all = found.filter(meant).map(|found| {
-            let (name, range) = object(found);
-            (name, &found.text[range])
-        });
-        Some(all.collect())
+        Some(found.filter(meant).map(|object| (object.header.shown(), object.json())).collect())
     }
 
     /// Whether a namespace is among those listed, and nothing is kept of what is in it.
@@ -119,10 +112,17 @@ impl Manifests {
             version.split_once('/').is_some_and(|(group, _)| group.ends_with(suffix))
         };
         let found = self.objects.iter().filter(is);
-        let all: Vec<_> = found.map(|o| (o.header.shown(), &o.text[o.range.clone()])).collect();
+        let all: Vec<_> = found.map(|object| (object.header.shown(), object.json())).collect();
         let bare = suffix.trim_start_matches('.');
         let is_named = |name: &String| name == bare || name.ends_with(suffix);
         (!all.is_empty() || self.names.iter().any(is_named)).then_some(all)
+    }
+}
+
+impl Object {
+    /// Its JSON.
+    pub(super) fn json(&self) -> &str {
+        &self.text[self.range.clone()]
     }
 }
 
@@ -162,7 +162,7 @@ struct JsonList<'a> {
     items: Option<Vec<&'a RawValue>>,
 }
 
-fn in_json(text: &Arc<String>) -> Result<Vec<Object>, String> {
+pub(super) fn in_json(text: &Arc<String>) -> Result<Vec<Object>, String> {
     let list: JsonList<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let whole = [text.trim()];
     let items = list.items.as_ref();
@@ -197,17 +197,22 @@ fn in_yaml(text: &str) -> Result<Vec<Object>, String> {
     });
     let Some(done) = done else {
         // Written otherwise than kubectl does, or broken; the parser then says where.
-        let documents = parse_all_yaml(text)?.into_iter().filter(|document| !document.is_null());
-        let objects: Result<Vec<_>, _> = documents.map(parsed).collect();
-        return Ok(objects?.into_iter().flatten().collect());
+        return documents(text);
     };
     let mut all: Vec<_> = done.into_iter().flatten().collect();
     all.sort_by_key(|(nth, _)| *nth);
     Ok(all.into_iter().flat_map(|(_, objects)| objects).collect())
 }
 
+/// The objects of any YAML.
+pub(super) fn documents(text: &str) -> Result<Vec<Object>, String> {
+    let documents = parse_all_yaml(text)?.into_iter().filter(|document| !document.is_null());
+    let objects: Result<Vec<_>, _> = documents.map(parsed).collect();
+    Ok(objects?.into_iter().flatten().collect())
+}
+
 /// The objects of some pieces; nothing if one of them is not plain enough.
-fn converted(text: &str, pieces: &[Range<usize>]) -> Option<Vec<Object>> {
+pub(super) fn converted(text: &str, pieces: &[Range<usize>]) -> Option<Vec<Object>> {
     let mut json = String::new();
     let mut found = Vec::with_capacity(pieces.len());
     for piece in pieces {
@@ -241,19 +246,21 @@ fn parsed(mut document: Value) -> Result<Vec<Object>, String> {
 }
 
 /// The documents of a text, and of a List its items, as far as their first column tells.
-fn cut(text: &str) -> Vec<Range<usize>> {
+pub(super) fn cut(text: &str) -> Vec<Range<usize>> {
     let (mut pieces, mut start, mut at, mut in_items) = (Vec::new(), 0, 0, false);
+    // Whether nothing but the beginning of a List has come since the last cut.
+    let mut is_head = true;
     for line in text.split_inclusive('\n') {
         let end = at + line.len();
         let bare = line.trim_end();
         if bare == "---" {
             pieces.push(start.min(at)..at);
-            (start, in_items) = (end, false);
-        } else if bare == "items:" && text[start.min(at)..at].lines().all(is_preamble) {
+            (start, in_items, is_head) = (end, false, true);
+        } else if bare == "items:" && is_head {
             (start, in_items) = (end, true);
         } else if in_items && line.starts_with("- ") {
             pieces.push(start..at);
-            start = at;
+            (start, is_head) = (at, false);
         } else if in_items && !line.starts_with([' ', '\n', '\r']) {
             // After the items come `kind: List` and the list's own metadata.
             pieces.push(start..at);
@@ -263,7 +270,9 @@ fn cut(text: &str) -> Vec<Range<usize>> {
                 pieces.push(0..text.len());
                 return pieces;
             }
-            (start, in_items) = (next, false);
+            (start, in_items, is_head) = (next, false, true);
+        } else {
+            is_head &= is_preamble(line);
         }
         at = end;
     }
@@ -285,5 +294,16 @@ fn undent(piece: &str) -> Cow<'_, str> {
     match piece.strip_prefix("- ") {
         Some(rest) => format!("  {rest}").into(),
         None => piece.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn however_many_lists_seem_to_begin_a_text_is_gone_through_once() {
+        let text = "metadata:\n".repeat(200_000) + "x: 1\n" + &"items:\n".repeat(200_000);
+        assert_eq!(cut(&text), [0..text.len()]);
     }
 }

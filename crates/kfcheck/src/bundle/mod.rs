@@ -2,6 +2,8 @@
 
 mod archive;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod manifest;
 mod write;
 mod yaml;

@@ -38,7 +38,7 @@ impl Bundle {
         Ok(())
     }
 
-    fn pack(&self, out: impl io::Write) -> io::Result<()> {
+    pub(super) fn pack(&self, out: impl io::Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(GzEncoder::new(out, Compression::default()));
         for (name, text) in self.texts() {
             let text = text?;

@@ -24,19 +24,19 @@ pub(super) fn to_json(text: &str, json: &mut String) -> Option<Header> {
         match event.ok()?.0 {
             Event::DocumentStart(..) => documents += 1,
             Event::MappingStart(_, _, tag) => {
+                (tag.is_none() && !is_key(&frames)).then_some(())?;
                 before_value(&mut frames, json);
                 json.push('{');
                 frames.push(Frame::Mapping { begun: false, key: None });
-                tag.is_none().then_some(())?;
             }
             Event::SequenceStart(_, _, tag) => {
                 if let [Frame::Mapping { key: Some(key), .. }] = &frames[..] {
                     header.is_list |= key == "items";
                 }
+                (tag.is_none() && !is_key(&frames)).then_some(())?;
                 before_value(&mut frames, json);
                 json.push('[');
                 frames.push(Frame::Sequence { begun: false });
-                tag.is_none().then_some(())?;
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 let is_mapping = matches!(frames.pop(), Some(Frame::Mapping { .. }));
@@ -61,9 +61,17 @@ pub(super) fn to_json(text: &str, json: &mut String) -> Option<Header> {
                     *key = Some(if is_deep { String::new() } else { value.into_owned() });
                     continue;
                 }
-                note(&mut header, &frames, &value);
+                let literal = (style == ScalarStyle::Plain).then(|| literal(&value)).flatten();
+                if let Some(field) = noted(&mut header, &frames) {
+                    // Why it may not be anything but text, the full parser says.
+                    literal.is_none().then_some(())?;
+                    *field = Some(value.as_ref().to_owned());
+                }
                 before_value(&mut frames, json);
-                push_scalar(&value, style == ScalarStyle::Plain, json);
+                match literal {
+                    Some(literal) => json.push_str(literal),
+                    None => push_text(&value, json),
+                }
                 after_value(&mut frames);
             }
             _ => (),
@@ -73,24 +81,28 @@ pub(super) fn to_json(text: &str, json: &mut String) -> Option<Header> {
     (documents == 1 && json.ends_with('}')).then_some(header)
 }
 
-/// Keeps what tells an object from others.
-fn note(header: &mut Header, frames: &[Frame], value: &str) {
-    let key = |frame: &Frame| match frame {
+/// Whether what begins is a key.
+fn is_key(frames: &[Frame]) -> bool {
+    matches!(frames.last(), Some(Frame::Mapping { key: None, .. }))
+}
+
+/// Where what tells an object from others is kept, if the next value is that.
+fn noted<'a>(header: &'a mut Header, frames: &[Frame]) -> Option<&'a mut Option<String>> {
+    let key = |frame: &'_ Frame| match frame {
         Frame::Mapping { key: Some(key), .. } => Some(key.clone()),
         _ => None,
     };
     let keys: Vec<_> = match frames.len() {
         1 | 2 => frames.iter().filter_map(key).collect(),
-        _ => return,
+        _ => return None,
     };
-    let field = match keys.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["apiVersion"] => &mut header.api_version,
-        ["kind"] => &mut header.kind,
-        ["metadata", "name"] => &mut header.metadata.name,
-        ["metadata", "namespace"] => &mut header.metadata.namespace,
-        _ => return,
-    };
-    *field = Some(value.to_owned());
+    match keys.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["apiVersion"] => Some(&mut header.api_version),
+        ["kind"] => Some(&mut header.kind),
+        ["metadata", "name"] => Some(&mut header.metadata.name),
+        ["metadata", "namespace"] => Some(&mut header.metadata.namespace),
+        _ => None,
+    }
 }
 
 fn before_value(frames: &mut [Frame], json: &mut String) {
@@ -108,14 +120,14 @@ fn after_value(frames: &mut [Frame]) {
     }
 }
 
-/// A scalar by the core schema of YAML 1.2: null, true and false, numbers; all else is text.
-fn push_scalar(value: &str, plain: bool, json: &mut String) {
+/// What JSON writes for a plain scalar, by the core schema of YAML 1.2: null, true and false, numbers.
+/// Nothing: it is text.
+fn literal(value: &str) -> Option<&str> {
     match value {
-        "" | "~" | "null" | "Null" | "NULL" if plain => json.push_str("null"),
-        "true" | "True" | "TRUE" if plain => json.push_str("true"),
-        "false" | "False" | "FALSE" if plain => json.push_str("false"),
-        _ if plain && is_number(value) => json.push_str(value),
-        _ => push_text(value, json),
+        "" | "~" | "null" | "Null" | "NULL" => Some("null"),
+        "true" | "True" | "TRUE" => Some("true"),
+        "false" | "False" | "FALSE" => Some("false"),
+        _ => is_number(value).then_some(value),
     }
 }
 
@@ -162,6 +174,10 @@ mod tests {
         for text in [
             "a: &x 1\nb: *x\n",
             "a: !!str 1\n",
+            "{}:\n",
+            "kind: ~\n",
+            "metadata: {name: 7}\n",
+            "? [a]\n: b\n",
             "- a\n",
             "a: [\n",
             "",

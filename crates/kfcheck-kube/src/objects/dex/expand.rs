@@ -38,57 +38,60 @@ impl Expansion {
     }
 }
 
-/// What Go's `os.Expand` takes for names of variables; an empty one is what it swallows.
-fn names(text: &str) -> Vec<&str> {
+/// A part of a text, as Go's `os.Expand` takes it.
+enum Part<'a> {
+    /// It stays.
+    Text(&'a str),
+    /// A variable stands here; an empty name is what it swallows.
+    Name(&'a str),
+}
+
+/// The parts of a text, in order.
+fn parts(text: &str) -> Vec<Part<'_>> {
     let is_special = |c: char| "*#$@!?-0123456789".contains(c);
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = Vec::new();
     let mut rest = text;
-    while let Some((_, after)) = rest.split_once('$') {
-        rest = after;
-        let Some(first) = rest.chars().next() else { break };
-        if let Some(inside) = rest.strip_prefix('{') {
+    while let Some((before, after)) = rest.split_once('$') {
+        let Some(first) = after.chars().next() else { break };
+        found.push(Part::Text(before));
+        if let Some(inside) = after.strip_prefix('{') {
             let (name, after) = inside.split_once('}').unwrap_or(("", inside));
-            found.push(name);
+            found.push(Part::Name(name));
             rest = after;
         } else if is_special(first) {
-            found.push(&rest[..1]);
-            rest = &rest[1..];
+            found.push(Part::Name(&after[..1]));
+            rest = &after[1..];
         } else {
-            let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
-            if end > 0 {
-                found.push(&rest[..end]);
-            }
-            rest = &rest[end..];
+            let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
+            found.push(if end > 0 { Part::Name(&after[..end]) } else { Part::Text("$") });
+            rest = &after[end..];
         }
     }
+    found.push(Part::Text(rest));
     found
+}
+
+/// The names of variables in a text.
+fn names(text: &str) -> Vec<&str> {
+    let name = |part| match part {
+        Part::Name(name) => Some(name),
+        Part::Text(_) => None,
+    };
+    parts(text).into_iter().filter_map(name).collect()
 }
 
 /// What Dex makes of a value, with the variables that it has.
 pub fn expand_env(text: &str, mut variable: impl FnMut(&str) -> Option<String>) -> String {
     let mut done = String::new();
-    let mut rest = text;
-    for name in names(text) {
-        let Some(at) = next(rest, name) else { continue };
-        let (before, after) = rest.split_at(at);
-        done += before;
-        done += &variable(name).unwrap_or_default();
-        let braced = after[1..].starts_with('{');
-        let closed = braced && after[2 + name.len()..].starts_with('}');
-        rest = &after[1 + name.len() + usize::from(braced) + usize::from(closed)..];
+    for part in parts(text) {
+        match part {
+            Part::Text(text) => done += text,
+            Part::Name("") => (),
+            Part::Name(name) => done += &variable(name).unwrap_or_default(),
+        }
     }
-    done + rest
-}
-
-/// Where the `$` of a name is.
-fn next(text: &str, name: &str) -> Option<usize> {
-    let mut places = text.match_indices('$').map(|(at, _)| at);
-    places.find(|at| {
-        let after = &text[at + 1..];
-        let braced = after.strip_prefix('{');
-        braced.unwrap_or(after).starts_with(name) && (braced.is_some() || !name.is_empty())
-    })
+    done
 }
 
 #[cfg(test)]
@@ -126,6 +129,7 @@ mod tests {
             ("${}a", "a"),
             ("${open", "open"),
             ("a$ b", "a$ b"),
+            ("a$ b${ b}c", "a$ bc"),
         ] {
             assert_eq!(expand_env(text, has), expected, "{text}");
         }

@@ -305,7 +305,7 @@ impl DexConfig {
         let named = is_yaml && object.split('-').any(|part| part == "dex");
         let has = |key: &str| text.lines().any(|line| line.starts_with(key));
         let own = ["issuer:", "storage:", "staticClients:", "connectors:", "enablePasswordDB:"];
-        is_yaml && text.starts_with(READ)
+        text.starts_with(READ)
             || named && (own.into_iter().any(has) || entry == "config.yaml")
             || has("issuer:") && has("storage:")
     }
