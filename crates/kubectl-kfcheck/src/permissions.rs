@@ -1,23 +1,24 @@
 //! The permissions that a run takes, as the clouds' own policies.
 
-use std::collections::BTreeSet;
-
-use serde_json::{Value, json};
-
 use crate::args::Permissions;
 
 /// The policy, as text.
 pub(crate) fn policy(of: &Permissions) -> Result<String, String> {
-    let policy = match of {
+    match *of {
         #[cfg(feature = "aws")]
-        Permissions::Aws { cleanup } => amazon(*cleanup),
-    };
-    let text = serde_json::to_string_pretty(&policy).map_err(|error| error.to_string())?;
-    Ok(text + "\n")
+        Permissions::Aws { cleanup } => {
+            let text = serde_json::to_string_pretty(&amazon(cleanup));
+            text.map(|text| text + "\n").map_err(|error| error.to_string())
+        }
+    }
 }
 
 #[cfg(feature = "aws")]
-fn amazon(cleanup: bool) -> Value {
+fn amazon(cleanup: bool) -> serde_json::Value {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
     use kfcheck_aws::cleanup::{self, BY_STACKS, CHANGES, LOOKS, RESTORES};
 
     fn statement(sid: &str, actions: impl IntoIterator<Item = &'static str>) -> Value {
