@@ -33,6 +33,9 @@ pub struct DexConfig {
     /// Where it keeps what it must not forget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// The values of where that is in which Dex puts variables of its environment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub storage_expansions: Vec<Expansion>,
     /// Where it listens.
     pub web: DexWeb,
     /// Whether it has users of its own.
