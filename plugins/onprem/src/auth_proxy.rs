@@ -7,7 +7,9 @@ use std::{
 
 use futures::future::join_all;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
-use kfcheck_kube::{ConfigMap, Container, Pod, Sealed, Service, within};
+use kfcheck_kube::{
+    AuthorizationPolicy, ConfigMap, Container, EnvoyFilter, Pod, Sealed, Service, within,
+};
 use serde::Serialize;
 
 use crate::environment::{Environment, workload};
@@ -38,6 +40,8 @@ pub struct AuthProxy {
     pub services: Vec<Arc<Service>>,
     /// The file that it reads, where that is no TOML: the ConfigMap, its entry and the line.
     pub broken: Option<(Resource, String, usize)>,
+    /// Whether the gateway asks it; None: that can't be told, and there is another sort of proxy.
+    pub asked: Option<bool>,
     /// What could not be seen of what it is told.
     pub missing: Option<FactError>,
     told: BTreeMap<&'static str, Setting>,
@@ -191,10 +195,54 @@ impl Fact for AuthProxies {
                 Err(error) => drop(failed.get_or_insert(error)),
             }
         }
+        let first = proxies.first().map(|proxy: &AuthProxy| proxy.kind);
+        if proxies.iter().any(|proxy| Some(proxy.kind) != first) {
+            let asked = Asked::seen(cx).await;
+            for proxy in &mut proxies {
+                proxy.asked = asked.is(proxy.kind);
+            }
+        }
         match failed {
             Some(error) if proxies.is_empty() => Err(error),
             _ => Ok(proxies),
         }
+    }
+}
+
+/// Whom the gateway asks who the user is: one of two sorts of proxy may be left over.
+struct Asked {
+    kinds: Vec<ProxyKind>,
+    /// Whether all that may ask was seen.
+    is_whole: bool,
+}
+
+impl Asked {
+    async fn seen(cx: &Cx) -> Self {
+        const ISTIO: &str = "istio-system";
+        let filters = cx.get(within::<EnvoyFilter>(ISTIO)).await;
+        let policies = cx.get(within::<AuthorizationPolicy>(ISTIO)).await;
+        let custom = policies.iter().flat_map(|all| all.iter());
+        let custom: Vec<_> = custom.filter(|policy| policy.spec.action == "CUSTOM").collect();
+        let asks = |word: &str| {
+            let mut filters = filters.iter().flat_map(|all| all.iter());
+            filters.any(|filter| filter.spec.has(word))
+                || custom.iter().any(|policy| policy.spec.provider.name.contains(word))
+        };
+        let words =
+            [("authservice", ProxyKind::AuthService), ("oauth2-proxy", ProxyKind::OAuth2Proxy)];
+        let kinds = words.into_iter().filter(|(word, _)| asks(word)).map(|(_, kind)| kind);
+        let absent = |error: &FactError| matches!(error.fault, Fault::Absent(_));
+        let is_whole =
+            filters.as_ref().err().is_none_or(absent) && policies.as_ref().err().is_none_or(absent);
+        Self { kinds: kinds.collect(), is_whole }
+    }
+
+    fn is(&self, kind: ProxyKind) -> Option<bool> {
+        if self.kinds.contains(&kind) {
+            return Some(true);
+        }
+        // Where nobody is known to be asked, somebody is by a way that isn't looked at.
+        (self.is_whole && !self.kinds.is_empty()).then_some(false)
     }
 }
 
@@ -356,6 +404,7 @@ impl AuthProxy {
             pods: Vec::new(),
             services: Vec::new(),
             broken: None,
+            asked: Some(true),
             missing: None,
             told: BTreeMap::new(),
             unclear: BTreeMap::new(),

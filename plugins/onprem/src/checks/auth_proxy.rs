@@ -36,7 +36,11 @@ impl Check for AuthProxyFitsDex {
             out.skip("no auth proxy here sends users to a Dex");
             return Ok(());
         }
-        for proxy in proxies.iter() {
+        for proxy in proxies.iter().filter(|proxy| proxy.asked != Some(false)) {
+            if let Some(other) = fits_instead(proxy, &proxies, &dexes) {
+                judge_beside(proxy, other, &dexes, out);
+                continue;
+            }
             if let Some((at, entry, line)) = &proxy.broken {
                 let finding = out.fail(at, "is not TOML, and oauth2-proxy does not start with it");
                 finding.evidence("entry", entry).evidence("breaks at", format!("line {line}"));
@@ -55,6 +59,54 @@ impl Check for AuthProxyFitsDex {
         }
         Ok(())
     }
+}
+
+/// The proxy that fits Dex, where it can't be told whether this one is asked at all.
+fn fits_instead<'a>(
+    proxy: &AuthProxy,
+    all: &'a [AuthProxy],
+    dexes: &[Dex],
+) -> Option<&'a AuthProxy> {
+    let mut others = all.iter().filter(|other| other.kind != proxy.kind);
+    others.find(|other| proxy.asked.is_none() && fits(other, dexes) == Some(true))
+}
+
+/// Says of a proxy beside one that fits no more than that it may be left over.
+fn judge_beside(proxy: &AuthProxy, other: &AuthProxy, dexes: &[Dex], out: &mut Findings) {
+    match fits(proxy, dexes) {
+        Some(true) => out.ok(&proxy.workload),
+        Some(false) => {
+            let finding = out.warn(&proxy.workload, "does not fit Dex, and may be left over");
+            finding.evidence("fits", &other.workload);
+        }
+        None => {
+            let says = "whether it fits Dex, and whether the gateway asks it, was not seen";
+            out.known::<()>(&proxy.workload, Err(Fault::Unreachable(says.to_owned()).into()));
+        }
+    }
+}
+
+/// Whether a proxy and Dex are told the same, as far as that can be told.
+fn fits(proxy: &AuthProxy, dexes: &[Dex]) -> Option<bool> {
+    if proxy.broken.is_some() {
+        return Some(false);
+    }
+    let issuer = &proxy.issuer()?.value;
+    let dex = dexes.iter().find(|dex| is_meant(issuer, dex))?;
+    let (_, config) = dex.readable().ok()?;
+    let lenient = proxy.is_on("insecure_oidc_skip_issuer_verification");
+    if !lenient && config.issuer.as_ref() != Some(issuer) {
+        return Some(false);
+    }
+    let told = &proxy.client()?.value;
+    let ids = config.static_clients.iter().map(|client| (client, dex.id_of(client).ok().flatten()));
+    let ids: Vec<_> = ids.collect();
+    let Some((client, _)) = ids.iter().find(|(_, id)| id.as_ref() == Some(told)) else {
+        return ids.iter().all(|(_, id)| id.is_some()).then_some(false);
+    };
+    let secret = examine_secret(proxy, dex, client).ok()?.is_none();
+    let (_, back) = back_of(proxy, client)?;
+    Some(secret && back)
 }
 
 /// Whether an issuer is Dex, by whatever name: another provider is somebody's own choice.
@@ -226,17 +278,10 @@ fn examine_back(
     out: &mut Findings,
 ) -> bool {
     let listed = &client.redirect_uris;
-    let (back, is_there) = match proxy.sends_back_to() {
-        Back::Exactly(uri) => (uri.clone(), listed.contains(&uri)),
-        Back::SomeHost(path) => {
-            let is = |uri: &String| uri.contains("://") && path_of(uri) == path;
-            (format!("https://HOST{path}"), listed.iter().any(is))
-        }
-        Back::Unknown => {
-            let missing = unseen(proxy, "redirect_url", "where it has users come back to");
-            out.known::<()>(&proxy.workload, Err(missing));
-            return false;
-        }
+    let Some((back, is_there)) = back_of(proxy, client) else {
+        let missing = unseen(proxy, "redirect_url", "where it has users come back to");
+        out.known::<()>(&proxy.workload, Err(missing));
+        return false;
     };
     // One that is public and lists none may come back to its own machine, which this isn't.
     if is_there {
@@ -266,6 +311,19 @@ fn examine_back(
         );
     }
     false
+}
+
+/// Where a proxy has users come back to, and whether that is on the client's list.
+fn back_of(proxy: &AuthProxy, client: &DexClient) -> Option<(String, bool)> {
+    let listed = &client.redirect_uris;
+    match proxy.sends_back_to() {
+        Back::Exactly(uri) => Some((uri.clone(), listed.contains(&uri))),
+        Back::SomeHost(path) => {
+            let is = |uri: &String| uri.contains("://") && path_of(uri) == path;
+            Some((format!("https://HOST{path}"), listed.iter().any(is)))
+        }
+        Back::Unknown => None,
+    }
 }
 
 /// What the proxy last said about tokens that it refuses.
@@ -578,6 +636,35 @@ mod tests {
             FAIL     onprem-auth-proxy
                      The auth proxy and Dex are told the same
         "#]].assert_eq(&report(&deployment).await);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_nobody_asks_is_left_over() {
+        let mut deployment = Deployment::signing_in();
+        deployment.add(json!({ "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "namespace": "istio-system", "name": "oidc-authservice-parameters" },
+            "data": { "OIDC_PROVIDER": "https://old.example.com/dex", "REDIRECT_URL": "/login/oidc" } }));
+        deployment.add(json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "istio-system", "name": "authservice-0" },
+            "spec": { "containers": [{ "name": "authservice", "image": "oidc-authservice:28c59ef",
+                "envFrom": [{ "configMapRef": { "name": "oidc-authservice-parameters" } }] }] } }));
+        let says = report(&deployment).await;
+        assert!(says.contains("does not fit Dex, and may be left over"), "{says}");
+        assert!(!says.contains("FAIL"), "{says}");
+        *deployment.file("kubernetes/envoyfilters.networking.istio.io") = json!({ "items": [] });
+        deployment.add(json!({ "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+            "metadata": { "namespace": "istio-system", "name": "istio-ingressgateway-oauth2-proxy" },
+            "spec": { "action": "CUSTOM", "provider": { "name": "oauth2-proxy" } } }));
+        let says = report(&deployment).await;
+        assert!(says.contains("pass     onprem-auth-proxy"), "{says}");
+        // Where it is asked, it is to fit.
+        deployment.without("kubernetes/envoyfilters.networking.istio.io");
+        deployment.add(json!({ "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+            "metadata": { "namespace": "istio-system", "name": "authn-filter" },
+            "spec": { "configPatches": [{ "patch": { "value": {
+                "server_uri": { "uri": "http://authservice.istio-system.svc.cluster.local" } } } }] } }));
+        let says = report(&deployment).await;
+        assert!(says.contains("FAIL     onprem-auth-proxy"), "{says}");
     }
 
     #[tokio::test]
