@@ -32,6 +32,15 @@ impl Check for AuthProxyFitsDex {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
         let proxies = cx.get(AuthProxies).await?;
         let dexes = cx.get(Dexes).await?;
+        if dexes.is_empty() {
+            for proxy in proxies.iter().filter(|proxy| proxy.asked != Some(false)) {
+                let issuer = proxy.issuer().map(|issuer| issuer.value.as_str());
+                // Another provider is somebody's own choice.
+                let Some(issuer) = issuer.filter(|issuer| is_dexs(issuer)) else { continue };
+                let says = format!("no Dex was found where {issuer} leads");
+                out.known::<()>(&proxy.workload, Err(Fault::Unreachable(says).into()));
+            }
+        }
         if proxies.is_empty() || dexes.is_empty() {
             out.skip("no auth proxy here sends users to a Dex");
             return Ok(());
@@ -122,6 +131,11 @@ pub(super) fn is_meant(url: &str, dex: &Dex) -> bool {
         || same_host
         || by_service && is_in_cluster(url)
         || labels_dex(url)
+}
+
+/// Whether an issuer is a Dex in the cluster, as its name says.
+fn is_dexs(url: &str) -> bool {
+    is_in_cluster(url) && (path_of(url).trim_end_matches('/').ends_with("/dex") || labels_dex(url))
 }
 
 /// Whether the host is named after Dex.
@@ -665,6 +679,26 @@ mod tests {
                 "server_uri": { "uri": "http://authservice.istio-system.svc.cluster.local" } } } }] } }));
         let says = report(&deployment).await;
         assert!(says.contains("FAIL     onprem-auth-proxy"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn dex_is_looked_for_where_the_proxy_asks_it() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("http://dex.auth.svc", "http://dex.identity.svc");
+        deployment.proxy_told("http://dex.auth.svc", "http://dex.identity.svc");
+        for object in &mut deployment.objects {
+            if object["metadata"]["namespace"] == "auth" {
+                object["metadata"]["namespace"] = "identity".into();
+            }
+        }
+        let says = report(&deployment).await;
+        assert!(says.contains("pass     onprem-auth-proxy"), "{says}");
+        deployment.objects.retain(|object| object["metadata"]["namespace"] != "identity");
+        for kind in ["configmaps", "secrets"] {
+            *deployment.file(&format!("kubernetes/identity/{kind}")) = json!({ "items": [] });
+        }
+        let says = report(&deployment).await;
+        assert!(says.contains("unknown  onprem-auth-proxy"), "{says}");
     }
 
     #[tokio::test]
