@@ -16,7 +16,7 @@ use std::{
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use kfcheck::{Bundle, Clock, Cx, FactError, ObjectKind, World, async_trait};
-use kfcheck_aws::{AuthorizationPolicy, Aws, AwsAccess, EnvoyFilter};
+use kfcheck_aws::{Aws, AwsAccess};
 use kfcheck_gcp::{BackendConfig, CloudEndpoint, Google, GoogleAccess, IapToken};
 use kfcheck_gcp::{BackendPolicy, HealthCheckPolicy};
 use kfcheck_gcp::{ManagedCertificate, ServiceNetworkEndpointGroup};
@@ -24,7 +24,7 @@ use kfcheck_kube::{
     Access, Certificate, ConfigMap, CustomResourceDefinition, DaemonSet, Deployment, EndpointSlice,
     Endpoints, Event,
 };
-use kfcheck_kube::{ApiGateway, ApiRoute};
+use kfcheck_kube::{ApiGateway, ApiRoute, AuthorizationPolicy, EnvoyFilter};
 use kfcheck_kube::{Gateway, InferenceService, Ingress, KubeClient, MutatingWebhook, Namespace};
 use kfcheck_kube::{Node, Object, Pod, Policy};
 use kfcheck_kube::{PortForward, Target, VirtualService};

@@ -17,6 +17,11 @@ pub trait Cloud: Send + Sync {
     /// The workloads that the load balancer does not reach although nothing in between is wrong.
     async fn unreached(&self, cx: &Cx) -> Result<Vec<Unreached>, FactError>;
 
+    /// The name that users type, where somebody said it to the provider.
+    async fn host(&self, _cx: &Cx) -> Option<String> {
+        None
+    }
+
     /// Whether the load balancer of a Service ends TLS itself. None: what the Service asks for
     /// tells as much.
     async fn ends_tls(&self, _cx: &Cx, _service: &Service) -> Result<Option<bool>, FactError> {

@@ -10,7 +10,6 @@ mod controller;
 mod facts;
 mod fronts;
 mod hosts;
-mod identity;
 mod node_roles;
 mod path;
 mod redirect;
@@ -22,7 +21,6 @@ mod testing;
 mod trust;
 
 use kfcheck::{Check, FactMeta, Stretch};
-use kfcheck_kube::Objects;
 
 pub use client::{Aws, AwsAccess};
 pub use cloud::AmazonCloud;
@@ -31,7 +29,6 @@ pub use facts::*;
 use facts::{lean, shape};
 pub use fronts::{AlbIngresses, BalancedServices, Front, FrontClassics, FrontLoadBalancers};
 pub use hosts::Hosts;
-pub use identity::{AuthorizationPolicy, AuthorizationPolicySpec, EnvoyFilter, Mentions};
 pub use sign_in::{CognitoSignIns, Door, Doors};
 pub use stacks::{
     Conflict, Failed, Operation, OurStacks, Shortage, conflict, foreign_inline, is_in_use,
@@ -92,8 +89,6 @@ pub static FACTS: &[FactMeta] = &[
     FactMeta::of::<LoadBalancers>(),
     FactMeta::of::<NetworkInterfaces>(),
     FactMeta::of::<Nodegroups>(),
-    FactMeta::of::<Objects<AuthorizationPolicy>>(),
-    FactMeta::of::<Objects<EnvoyFilter>>(),
     FactMeta::of::<RecordSets>(),
     FactMeta::of::<RegionCertificates>(),
     FactMeta::of::<RoleInstanceProfiles>(),

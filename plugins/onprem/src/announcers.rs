@@ -104,7 +104,7 @@ pub struct Announcer {
     pub is_layer2: bool,
     /// The nodes that can, by ARP; who can't and why.
     pub nodes: Result<Nodes, FactError>,
-    /// The node that does, where MetalLB says so.
+    /// The node that does, where MetalLB says so by a speaker that still speaks.
     pub said: Result<BTreeSet<String>, FactError>,
 }
 
@@ -156,6 +156,7 @@ impl Fact for Announcers {
                     said,
                 };
                 announcer.nodes = nodes(cx, metallb, &announcer).await;
+                announcer.forget_silent();
                 found.push(announcer);
             }
         }
@@ -263,6 +264,18 @@ impl Announcer {
         }
         let chosen = self.nodes.as_ref().ok()?.able.first()?;
         self.pool.protocol.is_none().then_some(chosen)
+    }
+
+    /// Leaves out who can't say any more that it stopped: of a node that is gone, what its speaker
+    /// last said stays.
+    fn forget_silent(&mut self) {
+        if let (Ok(nodes), Ok(said)) = (&self.nodes, &mut self.said) {
+            let speaks = |node: &String| {
+                let ready = |(name, why): &(String, Why)| name == node && *why != Why::Unready;
+                nodes.able.contains(node) || nodes.unable.iter().any(ready)
+            };
+            said.retain(speaks);
+        }
     }
 
     /// Whether MetalLB itself names the node.

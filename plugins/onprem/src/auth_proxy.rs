@@ -1,10 +1,15 @@
 //! What stands before Kubeflow and sends users to Dex: OIDC AuthService, or oauth2-proxy.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::future::join_all;
-use kfcheck::{Cx, Fact, FactError, Named, Resource};
-use kfcheck_kube::{ConfigMap, Container, Pod, Sealed, Service, within};
+use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
+use kfcheck_kube::{
+    AuthorizationPolicy, ConfigMap, Container, EnvoyFilter, Pod, Sealed, Service, within,
+};
 use serde::Serialize;
 
 use crate::environment::{Environment, workload};
@@ -35,9 +40,13 @@ pub struct AuthProxy {
     pub services: Vec<Arc<Service>>,
     /// The file that it reads, where that is no TOML: the ConfigMap, its entry and the line.
     pub broken: Option<(Resource, String, usize)>,
+    /// Whether the gateway asks it; None: that can't be told, and there is another sort of proxy.
+    pub asked: Option<bool>,
     /// What could not be seen of what it is told.
     pub missing: Option<FactError>,
     told: BTreeMap<&'static str, Setting>,
+    /// What it is told of which the value is not known, and why.
+    unclear: BTreeMap<&'static str, FactError>,
     secret: Option<(Sealed, Resource)>,
 }
 
@@ -53,7 +62,7 @@ pub struct Setting {
 }
 
 /// The settings that checks read: what oauth2-proxy calls them, and AuthService.
-const SETTINGS: [(&str, &str); 13] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("oidc_issuer_url", "OIDC_PROVIDER"),
     ("client_id", "CLIENT_ID"),
     ("redirect_url", "REDIRECT_URL"),
@@ -61,6 +70,9 @@ const SETTINGS: [(&str, &str); 13] = [
     ("proxy_prefix", "AUTHSERVICE_URL_PREFIX"),
     ("ca_bundle", "CA_BUNDLE"),
     ("provider", ""),
+    ("provider_ca_files", ""),
+    ("redeem_url", ""),
+    ("oidc_jwks_url", ""),
     ("alpha_config", ""),
     ("relative_redirect_url", ""),
     ("insecure_oidc_skip_issuer_verification", ""),
@@ -75,9 +87,15 @@ impl AuthProxy {
         self.told.get(name)
     }
 
-    /// Whether a setting of oauth2-proxy's is on.
+    /// Why the value of something that it is told isn't known.
+    pub fn unclear(&self, name: &str) -> Option<&FactError> {
+        self.unclear.get(name)
+    }
+
+    /// Whether a setting of oauth2-proxy's is on, or may be.
     pub fn is_on(&self, name: &str) -> bool {
-        self.told(name).is_some_and(|told| ["true", "1", "t"].contains(&&*told.value))
+        self.unclear(name).is_some()
+            || self.told(name).is_some_and(|told| ["true", "1", "t"].contains(&&*told.value))
     }
 
     /// Who it believes Dex is.
@@ -98,6 +116,10 @@ impl AuthProxy {
     /// Where it has Dex send users back to, as it says so itself: a path, or a whole address
     /// (arrikto/oidc-authservice, `settings.go`; oauth2-proxy, "redirect-url", "relative-redirect-url").
     pub fn sends_back_to(&self) -> Back {
+        let settings = ["redirect_url", "proxy_prefix", "relative_redirect_url"];
+        if settings.iter().any(|name| self.unclear(name).is_some()) {
+            return Back::Unknown;
+        }
         let said = self.told("redirect_url").map(|told| told.value.as_str());
         match (self.kind, said) {
             (ProxyKind::AuthService, Some(url)) => Back::Exactly(url.to_owned()),
@@ -110,14 +132,16 @@ impl AuthProxy {
             },
             (ProxyKind::OAuth2Proxy, said) => {
                 let prefix = self.told("proxy_prefix").map_or("/oauth2", |told| &told.value);
-                let url = said.map_or_else(|| format!("{prefix}/callback"), str::to_owned);
-                let path = path_of(&url).to_owned();
-                if self.is_on("relative_redirect_url") {
-                    Back::Exactly(path)
-                } else if url.contains("://") {
+                let mut url = said.unwrap_or_default().to_owned();
+                let host = url.split_once("://").map(|(_, host)| host);
+                // What has no path gets its own.
+                if url.is_empty() || host.is_some_and(|host| !host.contains('/')) {
+                    url += &format!("{prefix}/callback");
+                }
+                if self.is_on("relative_redirect_url") || url.contains("://") {
                     Back::Exactly(url)
                 } else {
-                    Back::SomeHost(path)
+                    Back::SomeHost(url)
                 }
             }
         }
@@ -171,10 +195,54 @@ impl Fact for AuthProxies {
                 Err(error) => drop(failed.get_or_insert(error)),
             }
         }
+        let first = proxies.first().map(|proxy: &AuthProxy| proxy.kind);
+        if proxies.iter().any(|proxy| Some(proxy.kind) != first) {
+            let asked = Asked::seen(cx).await;
+            for proxy in &mut proxies {
+                proxy.asked = asked.is(proxy.kind);
+            }
+        }
         match failed {
             Some(error) if proxies.is_empty() => Err(error),
             _ => Ok(proxies),
         }
+    }
+}
+
+/// Whom the gateway asks who the user is: one of two sorts of proxy may be left over.
+struct Asked {
+    kinds: Vec<ProxyKind>,
+    /// Whether all that may ask was seen.
+    is_whole: bool,
+}
+
+impl Asked {
+    async fn seen(cx: &Cx) -> Self {
+        const ISTIO: &str = "istio-system";
+        let filters = cx.get(within::<EnvoyFilter>(ISTIO)).await;
+        let policies = cx.get(within::<AuthorizationPolicy>(ISTIO)).await;
+        let custom = policies.iter().flat_map(|all| all.iter());
+        let custom: Vec<_> = custom.filter(|policy| policy.spec.action == "CUSTOM").collect();
+        let asks = |word: &str| {
+            let mut filters = filters.iter().flat_map(|all| all.iter());
+            filters.any(|filter| filter.spec.has(word))
+                || custom.iter().any(|policy| policy.spec.provider.name.contains(word))
+        };
+        let words =
+            [("authservice", ProxyKind::AuthService), ("oauth2-proxy", ProxyKind::OAuth2Proxy)];
+        let kinds = words.into_iter().filter(|(word, _)| asks(word)).map(|(_, kind)| kind);
+        let absent = |error: &FactError| matches!(error.fault, Fault::Absent(_));
+        let is_whole =
+            filters.as_ref().err().is_none_or(absent) && policies.as_ref().err().is_none_or(absent);
+        Self { kinds: kinds.collect(), is_whole }
+    }
+
+    fn is(&self, kind: ProxyKind) -> Option<bool> {
+        if self.kinds.contains(&kind) {
+            return Some(true);
+        }
+        // Where nobody is known to be asked, somebody is by a way that isn't looked at.
+        (self.is_whole && !self.kinds.is_empty()).then_some(false)
     }
 }
 
@@ -202,7 +270,7 @@ async fn proxies_in(cx: &Cx, namespace: &str) -> Result<Vec<AuthProxy>, FactErro
     let mut proxies = Vec::new();
     for (workload, pods) in by_workload {
         let Some((kind, container)) = pods.first().and_then(|pod| container(pod)) else { continue };
-        let mut proxy = proxy_of(cx, namespace, kind, container, workload).await;
+        let mut proxy = proxy_of(cx, namespace, kind, container, &pods, workload).await;
         let services = cx.get(within::<Service>(namespace)).await;
         let services = services.iter().flat_map(|all| all.iter());
         let leads = |service: &&Arc<Service>| pods.iter().any(|pod| service.selects(pod));
@@ -221,19 +289,21 @@ async fn proxy_of(
     namespace: &str,
     kind: ProxyKind,
     container: &Container,
+    pods: &[Arc<Pod>],
     workload: Resource,
 ) -> AuthProxy {
     let environment = Environment::of(cx, namespace, container).await;
     let mut proxy = AuthProxy::new(kind, workload.clone());
     proxy.missing = environment.missing().cloned();
     if kind == ProxyKind::OAuth2Proxy {
-        match cx.get(within::<ConfigMap>(namespace)).await {
-            Ok(maps) => {
-                let map = maps.iter().find(|map| map.proxy_file.is_some());
-                if let Some(map) = map {
-                    proxy.read_file(map);
-                }
-            }
+        let maps = cx.get(within::<ConfigMap>(namespace)).await;
+        let file = maps.as_ref().map_err(Clone::clone).and_then(|maps| {
+            let volumes = pods.iter().flat_map(|pod| &pod.spec.volumes);
+            let mounted = volumes.filter_map(|volume| Some(&*volume.config_map.as_ref()?.name));
+            file_among(maps, &mounted.collect())
+        });
+        match file {
+            Ok(map) => map.into_iter().for_each(|map| proxy.read_file(map)),
             Err(error) => drop(proxy.missing.get_or_insert(error)),
         }
     }
@@ -243,19 +313,29 @@ async fn proxy_of(
             ProxyKind::AuthService => old.to_owned(),
             ProxyKind::OAuth2Proxy => format!("OAUTH2_PROXY_{}", name.to_uppercase()),
         };
-        if let Some(held) = environment.get(&variable)
-            && let Some(value) = held.value.clone().filter(|value| !value.is_empty())
-        {
-            let at = held.from.clone().unwrap_or_else(|| workload.clone());
-            proxy.told.insert(name, Setting { value, name: variable.clone(), at });
+        if let Some(held) = environment.get(&variable) {
+            match held.value.clone() {
+                Some(value) if value.is_empty() => (),
+                Some(value) => {
+                    let at = held.from.clone().unwrap_or_else(|| workload.clone());
+                    proxy.tell(name, Ok(value), &variable, at);
+                }
+                None => {
+                    let says = format!("the value of variable {variable} was not kept");
+                    let error = environment.missing().cloned();
+                    let error = error.unwrap_or_else(|| Fault::Unreachable(says).into());
+                    proxy.tell(name, Err(error), &variable, workload.clone());
+                }
+            }
         }
-        let flag = name.replace('_', "-");
+        // Of this one the flag is called otherwise.
+        let flag = name.replace("_files", "_file").replace('_', "-");
         let flags = [format!("--{flag}"), format!("-{flag}")];
         let told = flags.iter().find_map(|flag| container.told(flag));
         if let (ProxyKind::OAuth2Proxy, Some(value)) = (kind, told) {
-            let value = if value.is_empty() { "true" } else { value }.to_owned();
-            let name_there = format!("--{flag}");
-            proxy.told.insert(name, Setting { value, name: name_there, at: workload.clone() });
+            let value = if value.is_empty() { "true" } else { value };
+            let value = environment.resolve(value);
+            proxy.tell(name, value, &format!("--{flag}"), workload.clone());
         }
     }
     let variable = match kind {
@@ -285,11 +365,35 @@ async fn without_pods(cx: &Cx, namespace: &str) -> Option<AuthProxy> {
         }
         return Some(proxy);
     }
-    let map = maps.iter().find(|map| map.proxy_file.is_some())?;
+    let file = file_among(&maps, &BTreeSet::new());
     let workload = workload("Deployment", namespace, "oauth2-proxy");
     let mut proxy = AuthProxy::new(ProxyKind::OAuth2Proxy, workload);
-    proxy.read_file(map);
+    match file {
+        Ok(map) => proxy.read_file(map?),
+        Err(error) => proxy.missing = Some(error),
+    }
     Some(proxy)
+}
+
+/// The ConfigMap with the file that oauth2-proxy reads: one that its pods have, or else the only one.
+/// Those of before, with another hash in their names, may still be there.
+fn file_among<'a>(
+    maps: &'a [Arc<ConfigMap>],
+    mounted: &BTreeSet<&str>,
+) -> Result<Option<&'a ConfigMap>, FactError> {
+    let mut all: Vec<_> = maps.iter().filter(|map| map.proxy_file.is_some()).collect();
+    if all.iter().any(|map| mounted.contains(&*map.metadata.name)) {
+        all.retain(|map| mounted.contains(&*map.metadata.name));
+    }
+    match &all[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        several => {
+            let names: Vec<_> = several.iter().map(|map| map.metadata.name.as_str()).collect();
+            let says = format!("which file oauth2-proxy reads isn't known: {}", names.join(", "));
+            Err(Fault::Unreachable(says).into())
+        }
+    }
 }
 
 impl AuthProxy {
@@ -300,9 +404,31 @@ impl AuthProxy {
             pods: Vec::new(),
             services: Vec::new(),
             broken: None,
+            asked: Some(true),
             missing: None,
             told: BTreeMap::new(),
+            unclear: BTreeMap::new(),
             secret: None,
+        }
+    }
+
+    /// What comes later takes the place of what was there.
+    fn tell(
+        &mut self,
+        name: &'static str,
+        value: Result<String, FactError>,
+        called: &str,
+        at: Resource,
+    ) {
+        match value {
+            Ok(value) => {
+                self.unclear.remove(name);
+                self.told.insert(name, Setting { value, name: called.to_owned(), at });
+            }
+            Err(error) => {
+                self.told.remove(name);
+                self.unclear.insert(name, error);
+            }
         }
     }
 

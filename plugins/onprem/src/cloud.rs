@@ -1,6 +1,8 @@
 use kfcheck::{Cx, FactError, Resource, async_trait};
 use kfcheck_kube::{Cloud, Unreached};
 
+use crate::Scope;
+
 /// One's own machines, for the checks of the cluster.
 pub struct OnPremises;
 
@@ -14,5 +16,9 @@ impl Cloud for OnPremises {
     /// Nothing before the gateway looks whether it is well.
     async fn unreached(&self, _cx: &Cx) -> Result<Vec<Unreached>, FactError> {
         Ok(Vec::new())
+    }
+
+    async fn host(&self, cx: &Cx) -> Option<String> {
+        Scope::said(cx).await.hostname
     }
 }

@@ -7,10 +7,12 @@ use jiff::Timestamp;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
 use kfcheck_kube::{
     ConfigMap, Container, DexClient, DexConfig, Metadata, PasswordHash, Pod, Sealed, Secret,
-    Service, within,
+    Service, VirtualService, all, within,
 };
 use serde::Serialize;
+use url::Url;
 
+use crate::AuthProxies;
 use crate::environment::{Environment, kubectl_name, workload};
 
 /// Where Dex usually is: Kubeflow's manifests, deployKF, and its own chart.
@@ -194,25 +196,73 @@ impl Fact for Dexes {
     type Value = Vec<Dex>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<Dex>, FactError> {
-        for namespace in NAMESPACES {
-            cx.begin(within::<Pod>(namespace));
-            cx.begin(within::<ConfigMap>(namespace));
-            cx.begin(within::<Service>(namespace));
+        let usual = NAMESPACES.map(str::to_owned);
+        let (mut dexes, mut failed) = dexes_in(cx, &usual).await;
+        let mut named = named_by_proxies(cx).await;
+        if dexes.is_empty() && named.iter().all(|namespace| usual.contains(namespace)) {
+            named = named_by_routes(cx).await;
         }
-        let found = join_all(NAMESPACES.map(async |namespace| dex_in(cx, namespace).await)).await;
-        let mut dexes = Vec::new();
-        let mut failed = None;
-        for dex in found {
-            match dex {
-                Ok(dex) => dexes.extend(dex),
-                Err(error) => drop(failed.get_or_insert(error)),
-            }
-        }
+        let named: Vec<_> = named.into_iter().filter(|name| !usual.contains(name)).collect();
+        let (more, error) = dexes_in(cx, &named).await;
+        dexes.extend(more);
+        failed = failed.or(error);
         match failed {
             Some(error) if dexes.is_empty() => Err(error),
             _ => Ok(dexes),
         }
     }
+}
+
+/// The Dexes in some namespaces, and why there may be more.
+async fn dexes_in(cx: &Cx, namespaces: &[String]) -> (Vec<Dex>, Option<FactError>) {
+    for namespace in namespaces {
+        cx.begin(within::<Pod>(namespace));
+        cx.begin(within::<ConfigMap>(namespace));
+        cx.begin(within::<Service>(namespace));
+    }
+    let found = namespaces.iter().map(async |namespace| dex_in(cx, namespace).await);
+    let (mut dexes, mut failed) = (Vec::new(), None);
+    for dex in join_all(found).await {
+        match dex {
+            Ok(dex) => dexes.extend(dex),
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
+    }
+    (dexes, failed)
+}
+
+/// The namespaces of the Services that proxies ask within the cluster.
+async fn named_by_proxies(cx: &Cx) -> BTreeSet<String> {
+    let proxies = cx.get(AuthProxies).await;
+    let proxies = proxies.iter().flat_map(|all| all.iter());
+    let asked = ["oidc_issuer_url", "redeem_url", "oidc_jwks_url"];
+    let urls = proxies.flat_map(|proxy| asked.into_iter().filter_map(|name| proxy.told(name)));
+    urls.filter_map(|told| service_in(&told.value).map(|(_, namespace)| namespace)).collect()
+}
+
+/// The Service that an address within the cluster is of, with its namespace.
+pub(crate) fn service_in(url: &str) -> Option<(String, String)> {
+    let url = Url::parse(url).ok()?;
+    let mut labels = url.host_str()?.split('.');
+    let (name, namespace, next) = (labels.next()?, labels.next()?, labels.next());
+    // A name of two parts may be anybody's, unless a port is written behind it.
+    let is_one = next == Some("svc") || next.is_none() && url.port().is_some();
+    is_one.then(|| (name.to_owned(), namespace.to_owned()))
+}
+
+/// The namespaces of Services called `dex` that routes lead to.
+async fn named_by_routes(cx: &Cx) -> BTreeSet<String> {
+    let routes = cx.get(all::<VirtualService>()).await;
+    let routes = routes.iter().flat_map(|all| all.iter());
+    let named = routes.flat_map(|route| {
+        let own = route.metadata.namespace();
+        route.destinations().filter_map(move |to| {
+            let (name, rest) = to.host.split_once('.').unwrap_or((&to.host, own));
+            let namespace = rest.split('.').next().unwrap_or(own);
+            (name == "dex").then(|| namespace.to_owned())
+        })
+    });
+    named.collect()
 }
 
 /// The Dex in a namespace, if there is one.

@@ -87,7 +87,9 @@ impl Environment {
             } else {
                 None
             };
-            let own = Variable { value: variable.value.clone(), from: None, entry: None };
+            // It may be made of those before it.
+            let value = variable.value.as_deref().and_then(|value| found.resolve(value).ok());
+            let own = Variable { value, from: None, entry: None };
             found.variables.insert(variable.name.clone(), held.unwrap_or(own));
         }
         found
@@ -116,15 +118,36 @@ impl Environment {
 
     /// A variable that is there, or why that isn't known.
     pub fn known(&self, name: &str) -> Result<Option<&Variable>, FactError> {
-        match (self.variables.get(name), &self.missing) {
-            (Some(variable), _) => Ok(Some(variable)),
-            (None, Some(error)) => Err(error.clone()),
-            (None, None) if self.open => {
-                let says = format!("whether {name} is set in a ConfigMap was not kept");
-                Err(Fault::Unreachable(says).into())
+        let found = self.variables.get(name);
+        if found.is_none() {
+            self.whole()?;
+            if is_given(name) {
+                let says = format!("{name} may be set by the image or by Kubernetes");
+                return Err(Fault::Unreachable(says).into());
             }
-            (None, None) => Ok(None),
         }
+        Ok(found)
+    }
+
+    /// Whether there is a variable with such a name, or why that isn't known. No error names one.
+    pub(crate) fn has_any(&self, is: impl Fn(&str) -> bool) -> Result<bool, FactError> {
+        if self.variables.keys().any(|name| is(name)) {
+            return Ok(true);
+        }
+        self.whole().map(|()| false)
+    }
+
+    /// Why there may be variables beside those that are known. What is looked for may be a part of a
+    /// password and is not in it.
+    fn whole(&self) -> Result<(), FactError> {
+        if let Some(error) = &self.missing {
+            return Err(error.clone());
+        }
+        if self.open {
+            let says = "not all variables that come from a ConfigMap were kept".to_owned();
+            return Err(Fault::Unreachable(says).into());
+        }
+        Ok(())
     }
 
     /// The value of a variable, if that is public.
@@ -132,10 +155,45 @@ impl Environment {
         self.get(name)?.value.as_deref()
     }
 
+    /// What Kubernetes makes of an argument or a value in which variables stand as `$(NAME)`
+    /// (documentation, "Define Environment Variables for a Container").
+    pub(crate) fn resolve(&self, text: &str) -> Result<String, FactError> {
+        let mut done = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            done += before;
+            let named = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
+            if let Some((name, end)) = named {
+                match self.known(name)? {
+                    Some(Variable { value: Some(value), .. }) => done += value,
+                    Some(_) => {
+                        let says = format!("the value of variable {name} was not kept");
+                        return Err(Fault::Unreachable(says).into());
+                    }
+                    None => done += &format!("$({name})"),
+                }
+                rest = end;
+            } else {
+                done.push('$');
+                rest = after.strip_prefix('$').unwrap_or(after);
+            }
+        }
+        Ok(done + rest)
+    }
+
     /// What could not be seen of it.
     pub fn missing(&self) -> Option<&FactError> {
         self.missing.as_ref()
     }
+}
+
+/// Whether a container may have a variable that nobody gave it: images have some, and Kubernetes tells
+/// the Services of the namespace (documentation, "Discovering services").
+fn is_given(name: &str) -> bool {
+    let of_services = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"];
+    ["HOME", "PATH", "HOSTNAME"].contains(&name)
+        || name.starts_with("KUBERNETES_")
+        || of_services.iter().any(|part| name.contains(part))
 }
 
 /// What kubectl calls the kind of an object.
@@ -147,4 +205,32 @@ pub(crate) fn kubectl_name(object: &Resource) -> String {
 /// The workload of this name.
 pub(crate) fn workload(kind: &'static str, namespace: &str, name: &str) -> Resource {
     resource(kind, Some(namespace), name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Environment, Variable};
+
+    #[test]
+    fn variables_are_put_in_as_kubernetes_does_it() {
+        let mut environment = Environment::default();
+        let variable = |value: Option<&str>| Variable {
+            value: value.map(str::to_owned),
+            from: None,
+            entry: None,
+        };
+        environment.variables.insert("SET".into(), variable(Some("yes")));
+        environment.variables.insert("SECRET".into(), variable(None));
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("a-$(SET)/b", "a-yes/b"),
+            ("$(NONE)", "$(NONE)"),
+            ("$$(SET)", "$(SET)"),
+            ("a$b$", "a$b$"),
+            ("$(open", "$(open"),
+        ] {
+            assert_eq!(environment.resolve(text).unwrap(), expected, "{text}");
+        }
+        assert!(environment.resolve("a$(SECRET)").is_err());
+    }
 }

@@ -1,9 +1,9 @@
 //! How kube-proxy works, wherever it is told.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
-use kfcheck_kube::{ConfigMap, Pod, find, within};
+use kfcheck_kube::{ConfigMap, DaemonSet, Pod, find, within};
 use serde::Serialize;
 
 /// kube-proxy, where the cluster has one that can be seen.
@@ -21,6 +21,8 @@ pub struct ProxyMode {
     pub is_ipvs: bool,
     /// Whether nodes answer ARP for their own addresses only.
     pub strict_arp: bool,
+    /// Whether it is said that they don't, rather than left out.
+    pub is_said: bool,
 }
 
 impl ProxyMode {
@@ -40,27 +42,27 @@ impl Fact for KubeProxy {
         if let Ok(Some(map)) = &map
             && let Some(told) = &map.kube_proxy
         {
-            return Ok(Some(ProxyMode {
+            let mode = ProxyMode {
                 told_by: map.resource(),
                 by_config_map: true,
                 is_ipvs: told.mode == "ipvs",
-                strict_arp: told.ipvs.strict_arp,
-            }));
+                strict_arp: told.ipvs.strict_arp == Some(true),
+                is_said: told.ipvs.strict_arp.is_some(),
+            };
+            // What took its place may have left it there.
+            let is_believed = !mode.is_loose() || is_running(cx).await?;
+            return Ok(is_believed.then_some(mode));
         }
         // Distributions that start it by themselves give it flags.
         let pods = cx.get(within::<Pod>("kube-system")).await;
-        let is = |pod: &&Arc<Pod>| {
-            let labels = &pod.metadata.labels;
-            let names = ["k8s-app", "component", "app"].map(|name| labels.get(name));
-            names.into_iter().flatten().any(|name| name == "kube-proxy") && !pod.is_over()
-        };
-        if let Some(pod) = pods.iter().flat_map(|all| all.iter()).find(is) {
+        if let Some(pod) = pods.iter().flat_map(|all| all.iter()).find(|pod| is_one(pod)) {
             let told = |name: &str| pod.spec.containers.iter().find_map(|c| c.told(name));
             return Ok(Some(ProxyMode {
                 told_by: pod.workload(),
                 by_config_map: false,
                 is_ipvs: told("--proxy-mode") == Some("ipvs"),
                 strict_arp: told("--ipvs-strict-arp").is_some_and(|value| value != "false"),
+                is_said: false,
             }));
         }
         match (map, pods) {
@@ -69,5 +71,35 @@ impl Fact for KubeProxy {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// Whether labels are those of kube-proxy's pods.
+fn is_kube_proxy(labels: &BTreeMap<String, String>) -> bool {
+    let names = ["k8s-app", "component", "app"].map(|name| labels.get(name));
+    names.into_iter().flatten().any(|name| name == "kube-proxy")
+}
+
+fn is_one(pod: &Pod) -> bool {
+    is_kube_proxy(&pod.metadata.labels) && !pod.is_over()
+}
+
+/// Whether kube-proxy runs on nodes of this cluster.
+async fn is_running(cx: &Cx) -> Result<bool, FactError> {
+    let pods = cx.get(within::<Pod>("kube-system")).await;
+    if pods.iter().flat_map(|all| all.iter()).any(|pod| is_one(pod)) {
+        return Ok(true);
+    }
+    let sets = cx.get(within::<DaemonSet>("kube-system")).await;
+    let runs = |set: &DaemonSet| {
+        is_kube_proxy(&set.spec.template.metadata.labels)
+            && set.status.desired_number_scheduled > Some(0)
+    };
+    if sets.iter().flat_map(|all| all.iter()).any(|set| runs(set)) {
+        return Ok(true);
+    }
+    match (pods, sets) {
+        (Err(error), _) | (_, Err(error)) => Err(error),
+        _ => Ok(false),
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     AddressPool, AddressRange, BgpAdvertisement, IpAddressPool, L2Advertisement, PoolSpec,
-    objects::one_selects,
+    PoolStatus, objects::one_selects,
 };
 
 /// Where MetalLB usually is.
@@ -85,8 +85,8 @@ pub struct Pool {
     pub avoids_buggy: bool,
     /// How it is announced, where it says so itself.
     pub protocol: Option<String>,
-    /// How many addresses are in use and how many are left, where MetalLB says so.
-    pub usage: Option<(u64, u64)>,
+    /// How many addresses are left, where MetalLB says so.
+    pub left: PoolStatus,
     /// The Services that it is for; None: all.
     pub allocation: Option<crate::ServiceAllocation>,
 }
@@ -98,10 +98,22 @@ impl Pool {
     }
 
     /// How many IPv4 addresses it has.
-    pub fn count(&self) -> Option<u64> {
-        let counts = self.ranges.iter().map(|range| range.count(self.avoids_buggy));
-        let counts: Option<Vec<_>> = counts.collect();
-        counts.map(|counts| counts.iter().sum())
+    pub fn count(&self) -> u64 {
+        self.ranges.iter().filter_map(|range| range.count(self.avoids_buggy)).sum()
+    }
+
+    /// Whether it has no address left, of neither family that it has, where these are `taken`.
+    pub fn is_full(&self, taken: Option<&BTreeSet<IpAddr>>) -> bool {
+        let has = |four: bool| self.ranges.iter().any(|range| range.first.is_ipv4() == four);
+        let counted = || {
+            let own = |address: &&IpAddr| address.is_ipv4() && self.contains(**address);
+            Some(self.count().saturating_sub(taken?.iter().filter(own).count() as u64))
+        };
+        let (four, six) = (has(true), has(false));
+        let no_four = !four || self.left.available_v4.or_else(counted) == Some(0);
+        // Of these there are more than anybody counts.
+        let no_six = !six || self.left.available_v6 == Some(0);
+        (four || six) && no_four && no_six
     }
 
     fn of(metadata: &Metadata, resource: Resource, spec: &PoolSpec) -> Self {
@@ -115,7 +127,7 @@ impl Pool {
             auto_assign: spec.auto_assign.unwrap_or(true),
             avoids_buggy: spec.avoid_buggy_ips.unwrap_or(false),
             protocol: spec.protocol.clone(),
-            usage: None,
+            left: PoolStatus::default(),
             allocation: spec.service_allocation.clone(),
         }
     }
@@ -131,7 +143,7 @@ impl Pool {
             auto_assign: entry.auto_assign.unwrap_or(true),
             avoids_buggy: entry.avoid_buggy_ips.unwrap_or(false),
             protocol: Some(entry.protocol.clone()),
-            usage: None,
+            left: PoolStatus::default(),
             allocation: None,
         }
     }
@@ -271,8 +283,8 @@ async fn read_pools(
     let own = |metadata: &Metadata| metadata.namespace() == namespace;
     let mut pools: Vec<Pool> = Vec::new();
     for pool in objects.iter().flat_map(|all| all.iter()).filter(|pool| own(&pool.metadata)) {
-        let usage = pool.status.assigned_v4.zip(pool.status.available_v4);
-        pools.push(Pool { usage, ..Pool::of(&pool.metadata, pool.resource(), &pool.spec) });
+        let left = pool.status.clone();
+        pools.push(Pool { left, ..Pool::of(&pool.metadata, pool.resource(), &pool.spec) });
     }
     if let Err(FactError { fault: Fault::Absent(_) | Fault::NotCollected { .. }, .. }) | Ok(_) =
         &objects

@@ -14,7 +14,7 @@ pub struct IpAddressPool {
     /// What it asks for.
     #[serde(deserialize_with = "null_is_empty")]
     pub spec: PoolSpec,
-    /// How much of it is in use, since MetalLB 0.15.
+    /// How much of it is left, since MetalLB 0.15.
     #[serde(deserialize_with = "null_is_empty")]
     pub status: PoolStatus,
 }
@@ -70,16 +70,16 @@ pub struct ServiceAllocation {
     pub service_selectors: Vec<LabelSelector>,
 }
 
-/// How much of a pool is in use.
+/// How much of a pool is left.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PoolStatus {
-    /// Addresses that Services have.
-    #[serde(rename = "assignedIPv4", skip_serializing_if = "Option::is_none")]
-    pub assigned_v4: Option<u64>,
-    /// Addresses that are left.
+    /// IPv4 addresses that are left.
     #[serde(rename = "availableIPv4", skip_serializing_if = "Option::is_none")]
     pub available_v4: Option<u64>,
+    /// IPv6 addresses that are left.
+    #[serde(rename = "availableIPv6", skip_serializing_if = "Option::is_none")]
+    pub available_v6: Option<u64>,
 }
 
 /// That pools are announced by ARP.

@@ -31,7 +31,8 @@ impl Stretch for SignIn {
         let mut proxies = Vec::new();
         match cx.get(AuthProxies).await {
             Ok(all) => {
-                for proxy in all.iter() {
+                // One that nobody asks may be left over.
+                for proxy in all.iter().filter(|proxy| proxy.asked == Some(true)) {
                     for service in &proxy.services {
                         for front in &fronts {
                             path.needs(front, &**service);

@@ -15,6 +15,7 @@ pub(crate) const ANNOUNCER: &str = "worker-1";
 /// of type LoadBalancer with an address of MetalLB's pool `default`, announced by ARP from one of
 /// `worker-1` and `worker-2`; behind it Kubeflow's Gateway, which speaks HTTP, and the dashboard; and
 /// kube-proxy with iptables. All of it is healthy.
+#[derive(Clone)]
 pub(crate) struct Deployment {
     /// The objects of the cluster.
     pub(crate) objects: Vec<Value>,

@@ -137,10 +137,17 @@ async fn examine_dex(cx: &Cx, pod: &Pod, server: &Container, out: &mut Findings)
     let Some(told) = server.told("--oidc-issuer-url").filter(|url| url.contains("dex")) else {
         return true;
     };
-    let Some(maps) = out.known(pod, cx.get(within::<ConfigMap>("auth")).await) else {
+    let Some(issuers) = out.known(pod, issuers_of_dex(cx, told).await) else { return false };
+    let Some((_, right)) = issuers.first() else { return true };
+    if issuers.iter().any(|(_, issuer)| issuer == told) {
+        return true;
+    }
+    if issuers.iter().any(|(_, issuer)| issuer != right) {
+        let names: Vec<_> = issuers.iter().map(|(map, _)| map.as_str()).collect();
+        let says = format!("which configuration Dex reads isn't known: {}", names.join(", "));
+        out.known::<()>(pod, Err(Fault::Unreachable(says).into()));
         return false;
-    };
-    let Some(right) = maps.iter().find_map(|map| map.issuer.as_deref()) else { return true };
+    }
     if told == right {
         return true;
     }
@@ -157,6 +164,46 @@ async fn examine_dex(cx: &Cx, pod: &Pod, server: &Container, out: &mut Findings)
             ),
         );
     false
+}
+
+/// Where Dex usually is.
+const DEX: [&str; 3] = ["auth", "deploykf-auth", "dex"];
+
+/// The issuers in configurations of Dex's that are in the namespace that has one, each with what holds
+/// it: those that its pods have as files, or else all.
+async fn issuers_of_dex(cx: &Cx, told: &str) -> Result<Vec<(String, String)>, FactError> {
+    // A name within the cluster says where its Service is.
+    let host = told.split_once("://").map_or(told, |(_, rest)| rest);
+    let named = host.split(['/', ':']).next().and_then(|host| {
+        let mut labels = host.split('.').skip(1);
+        Some((labels.next()?, labels.next()?)).filter(|(_, svc)| *svc == "svc")
+    });
+    let namespaces = named.map(|(namespace, _)| namespace).into_iter().chain(DEX);
+    let mut missing = None;
+    for namespace in namespaces {
+        let maps = match cx.get(within::<ConfigMap>(namespace)).await {
+            Ok(maps) => maps,
+            Err(error) => {
+                missing.get_or_insert(error);
+                continue;
+            }
+        };
+        let mut all: Vec<_> = maps.iter().filter(|map| map.issuer.is_some()).collect();
+        if all.is_empty() {
+            continue;
+        }
+        let pods = cx.get(within::<Pod>(namespace)).await;
+        let volumes = pods.iter().flat_map(|pods| pods.iter()).filter(|pod| !pod.is_over());
+        let volumes = volumes.flat_map(|pod| &pod.spec.volumes);
+        let mounted: BTreeSet<_> =
+            volumes.filter_map(|volume| Some(volume.config_map.as_ref()?.name.as_str())).collect();
+        if all.iter().any(|map| mounted.contains(&*map.metadata.name)) {
+            all.retain(|map| mounted.contains(&*map.metadata.name));
+        }
+        let name = |map: &ConfigMap| format!("{namespace}/{}", map.metadata.name);
+        return Ok(all.iter().filter_map(|map| Some((name(map), map.issuer.clone()?))).collect());
+    }
+    missing.map_or(Ok(Vec::new()), Err)
 }
 
 #[cfg(test)]
@@ -283,6 +330,28 @@ mod tests {
         assert!(with(&[right, dex.clone()]).await.contains("pass     "));
         let other = told("--oidc-issuer-url=https://login.example.com");
         assert!(with(&[other, dex]).await.contains("pass     "));
+    }
+
+    #[tokio::test]
+    async fn of_several_configurations_the_one_counts_that_dex_has() {
+        let map = |namespace: &str, name: &str, issuer: &str| {
+            json!({ "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": { "namespace": namespace, "name": name },
+                "data": { "config.yaml": format!("issuer: {issuer}\nstorage: {{}}\n") } })
+        };
+        let (old, new) = ("https://old.example.com/dex", "https://dex.example.com/dex");
+        let server = server(&[SIGNS[0], SIGNS[1], "--oidc-issuer-url=https://dex.example.com"]);
+        let maps = [map("auth", "dex-5k", old), map("auth", "dex-9t", new)];
+        let objects = [&maps[..], &[server.clone()]].concat();
+        assert!(with(&objects).await.contains("unknown  "));
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "auth", "name": "dex-0" },
+            "spec": { "volumes": [{ "name": "config", "configMap": { "name": "dex-9t" } }] } });
+        let says = with(&[&objects[..], &[pod]].concat()).await;
+        assert!(says.contains("Dex is    https://dex.example.com/dex"), "{says}");
+        let elsewhere = map("dex", "dex", new);
+        let says = with(&[elsewhere, server]).await;
+        assert!(says.contains("Dex is    https://dex.example.com/dex"), "{says}");
     }
 
     #[tokio::test]

@@ -4,11 +4,11 @@ use std::{
 };
 
 use jiff::{Timestamp, ToSpan};
-use kfcheck::{Check, Cx, FactError, Fault, Findings, Now, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Named, Now, Risk, async_trait, check};
 
 use crate::{
-    Certificate, Entrance, EntranceIngresses, Entrances, Gateway, Reference, RoutedGateway, Secret,
-    covers, find, on_path, pem, within,
+    Certificate, CloudView, Entrance, EntranceIngresses, Entrances, FrontServices, Gateway,
+    Reference, RoutedGateway, Secret, Service, Target, covers, find, on_path, pem, within,
 };
 
 check! {
@@ -37,7 +37,14 @@ impl Check for CertificateReady {
         let mut shown: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
         let ingresses = cx.get(EntranceIngresses).await?;
         let entrances = cx.get(Entrances).await?;
-        let all: BTreeSet<_> = entrances.iter().flat_map(Entrance::hosts).collect();
+        let mut all: BTreeSet<_> = entrances.iter().flat_map(Entrance::hosts).collect();
+        all.extend(cx.setting::<Target>().host.clone());
+        let cloud = cx.setting::<CloudView>().0;
+        if let Some(cloud) = cloud {
+            all.extend(cloud.host(cx).await);
+        }
+        // Nobody has a certificate for the address of a network's own.
+        all.retain(|host| host.parse::<std::net::IpAddr>().is_err());
         for (secret, hosts) in entrances.iter().flat_map(shown_by_listeners) {
             shown.entry(secret).or_default().extend(hosts);
         }
@@ -53,16 +60,41 @@ impl Check for CertificateReady {
             }
         }
         let gateways = cx.get(on_path::<Gateway>()).await?;
-        for server in gateways.objects().iter().flat_map(|gateway| &gateway.spec.servers) {
-            let credential = server.tls.as_ref().and_then(|tls| tls.credential_name.clone());
-            let Some(secret) = credential else { continue };
-            let takes = |host: &&String| {
+        for gateway in gateways.objects() {
+            let above = above(cx, gateway).await;
+            // Where TLS comes as users sent it, a Gateway's own names are theirs.
+            let mut is_open = false;
+            for service in &above {
+                let ends_before = match cloud {
+                    Some(cloud) => cloud.ends_tls(cx, service).await.ok().flatten(),
+                    None => None,
+                };
+                let ends_before = ends_before.unwrap_or_else(|| service.asks_to_end_tls());
+                let own = service.resource();
+                is_open |= entrances.iter().any(|at| at.resource() == own) && !ends_before;
+            }
+            let mut namespaces: BTreeSet<_> =
+                above.iter().map(|service| service.metadata.namespace().to_owned()).collect();
+            if namespaces.is_empty() {
+                namespaces.insert("istio-system".to_owned());
+            }
+            for server in &gateway.spec.servers {
+                let credential = server.tls.as_ref().and_then(|tls| tls.credential_name.clone());
+                let Some(secret) = credential else { continue };
                 let names = server.hosts.iter().map(|name| name.rsplit('/').next().unwrap_or(name));
-                names.into_iter().any(|name| name == "*" || covers(name, host))
-            };
-            // Gateways take Secrets from the namespace of their pods, which is this one as a rule.
-            let at = ("istio-system".to_owned(), secret);
-            shown.entry(at).or_default().extend(all.iter().filter(takes).cloned());
+                let names: Vec<_> = names.collect();
+                let takes =
+                    |host: &&String| names.iter().any(|name| *name == "*" || covers(name, host));
+                let mut hosts: Vec<_> = all.iter().filter(takes).cloned().collect();
+                let is_name = |name: &&&str| name.contains('.') && !name.contains('*');
+                let own = names.iter().filter(is_name).filter(|_| is_open);
+                hosts.extend(own.map(|name| (*name).to_owned()));
+                // Gateways take Secrets from the namespace of their pods.
+                for namespace in &namespaces {
+                    let at = (namespace.clone(), secret.clone());
+                    shown.entry(at).or_default().extend(hosts.iter().cloned());
+                }
+            }
         }
         if shown.is_empty() {
             out.skip("neither Ingress nor gateway shows a certificate from a Secret");
@@ -103,6 +135,15 @@ impl Check for CertificateReady {
         }
         Ok(())
     }
+}
+
+/// The Services at the front that lead to the pods of a Gateway of Istio's.
+async fn above(cx: &Cx, gateway: &Arc<Gateway>) -> Vec<Arc<Service>> {
+    let (fronts, path) = (cx.get(FrontServices).await, cx.path().await);
+    let Ok(path) = path else { return Vec::new() };
+    let fronts = fronts.iter().flat_map(|fronts| fronts.iter());
+    let leads = |service: &&Arc<Service>| !path.below(&***service, [&**gateway]).is_empty();
+    fronts.filter(leads).cloned().collect()
 }
 
 /// The Secrets that the listeners of a Gateway of the Gateway API show, each with the hosts that it
@@ -234,6 +275,47 @@ mod tests {
                      The certificates that users see are good
         "#]]
         .assert_eq(&with(certificate).await);
+    }
+
+    #[tokio::test]
+    async fn a_gateways_certificate_is_for_its_own_names() {
+        let certificate = |names: Value| {
+            json!({ "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+                "metadata": { "namespace": "istio-system", "name": "gateway" },
+                "spec": { "secretName": "gateway-tls", "dnsNames": names },
+                "status": { "notAfter": "2027-01-21T00:00:00Z", "conditions": [
+                    { "type": "Ready", "status": "True" }] } })
+        };
+        let labels = json!({ "istio": "ingressgateway" });
+        let objects = |names: Value| {
+            [
+                json!({ "apiVersion": "v1", "kind": "Service",
+                    "metadata": { "namespace": "istio-system", "name": "istio-ingressgateway" },
+                    "spec": { "type": "LoadBalancer", "selector": labels,
+                        "ports": [{ "port": 443 }] } }),
+                json!({ "apiVersion": "v1", "kind": "Pod",
+                    "metadata": { "namespace": "istio-system", "name": "gateway-0", "labels": labels } }),
+                json!({ "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+                    "metadata": { "namespace": "kubeflow", "name": "kubeflow-gateway" },
+                    "spec": { "selector": labels, "servers": [{ "hosts": ["kf.example.com"],
+                        "port": { "name": "https", "number": 443, "protocol": "HTTPS" },
+                        "tls": { "mode": "SIMPLE", "credentialName": "gateway-tls" } }] } }),
+                certificate(names),
+            ]
+        };
+        let none = json!({ "items": [] });
+        let files = [
+            "deployments.apps",
+            "ingresses.networking.k8s.io",
+            "secrets",
+            "virtualservices.networking.istio.io",
+        ]
+        .map(|name| (format!("kubernetes/{name}.json"), none.clone()));
+        let files = files.each_ref().map(|(name, none)| (name.as_str(), none.clone()));
+        let says = report(&CertificateReady, &objects(json!(["old.example.com"])), &files).await;
+        assert!(says.contains("istio-system/gateway is not for kf.example.com"), "{says}");
+        let says = report(&CertificateReady, &objects(json!(["*.example.com"])), &files).await;
+        assert!(says.contains("pass     "), "{says}");
     }
 
     #[tokio::test]

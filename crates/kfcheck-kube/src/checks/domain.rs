@@ -73,13 +73,13 @@ impl Check for Domain {
     }
 }
 
-/// Whether a name is known inside the cluster only.
+/// Whether a name is known inside the cluster only. One that ends in `.local` may well be the
+/// network's own.
 pub(crate) fn is_local(host: &str) -> bool {
-    host == "svc.cluster.local"
+    ["svc.cluster.local", "cluster.local"].contains(&host)
         || host.ends_with(".svc")
         || host.contains(".svc.")
-        || host.starts_with("svc.")
-        || host.ends_with(".local")
+        || host.ends_with(".cluster.local")
 }
 
 #[cfg(test)]
@@ -144,6 +144,17 @@ mod tests {
                      Models get addresses that can be reached from outside
         "#]]
         .assert_eq(&report(&Domain, &[model("True"), domains(&data)], &[]).await);
+    }
+
+    #[test]
+    fn a_domain_of_the_networks_own_is_known_outside() {
+        for host in ["svc.cluster.local", "a.b.svc.cluster.local", "a.b.svc", "a.svc.corp.internal"]
+        {
+            assert!(super::is_local(host), "{host}");
+        }
+        for host in ["models.corp.local", "iris.team.models.corp.local", "svc.example.com"] {
+            assert!(!super::is_local(host), "{host}");
+        }
     }
 
     #[tokio::test]

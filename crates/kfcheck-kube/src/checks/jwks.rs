@@ -1,4 +1,4 @@
-use kfcheck::{Check, Cx, FactError, Findings, Resource, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Resource, Risk, async_trait, check};
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 
 use crate::{CloudView, ConfigMap, JwtRule, Policy, RequestAuthentication, on_path};
@@ -108,21 +108,46 @@ async fn examine_keys(
     let answers = out.known(subject, answers)?;
     let answer = HttpAnswer::anonymous(&answers)?;
     let tls = answer.tls.as_ref().filter(|tls| tls.verified == Some(false));
-    let body = answer.body_snippet.as_deref().unwrap_or("{");
-    let message = match (answer.status, tls) {
-        (_, Some(_)) => "fetches keys from a server whose certificate is not trusted".to_owned(),
-        (None, None) => "fetches keys from a server that does not answer".to_owned(),
-        (Some(200), None) if body.trim_start().starts_with('{') => return Some(true),
-        (Some(200), None) => "fetches keys where there is no JSON".to_owned(),
-        (Some(status), None) => format!("fetches keys and is answered {status}"),
-    };
-    let finding = out.fail(subject, message).serving().evidence("address", &url);
     let tls_error = tls.and_then(|tls| tls.error.as_deref());
-    if let Some(error) = answer.error.as_deref().or(tls_error) {
+    let error = answer.error.as_deref().or(tls_error);
+    let wrong = match answer.status {
+        // Who fetches them asks from elsewhere, and goes where it is led.
+        None | Some(300..=399) => {
+            let why = match (answer.status, error) {
+                (Some(status), _) => format!("{status}"),
+                (None, error) => error.unwrap_or("no answer").to_owned(),
+            };
+            let says = format!("the keys at {url} were not had from here: {why}");
+            out.known::<()>(subject, Err(Fault::Unreachable(says).into()));
+            return None;
+        }
+        Some(200) if is_key_set(answer.body_snippet.as_deref()) => None,
+        Some(200) => Some("fetches keys where there are none".to_owned()),
+        Some(status) => Some(format!("fetches keys and is answered {status}")),
+    };
+    let finding = match (wrong, tls) {
+        (None, None) => return Some(true),
+        (Some(wrong), _) => out.fail(subject, wrong).serving(),
+        // It may have been given an authority that isn't known here.
+        (None, Some(_)) => {
+            out.warn(subject, "fetches keys from a server whose certificate is not trusted here")
+        }
+    };
+    finding.evidence("address", &url);
+    if let Some(error) = error {
         finding.evidence("because", error);
     }
     finding.fix(Risk::None, "shows the answer", format!("curl -sv '{url}'"));
     Some(false)
+}
+
+/// Whether what is answered, or its beginning, is a set of keys (RFC 7517, section 5).
+fn is_key_set(body: Option<&str>) -> bool {
+    let Some(body) = body.map(str::trim_start) else { return true };
+    match serde_json::from_str::<serde_json::Value>(body) {
+        Ok(whole) => whole.get("keys").is_some_and(serde_json::Value::is_array),
+        Err(error) => body.starts_with('{') && error.is_eof(),
+    }
 }
 
 /// Whether an address is one that only the cluster knows: a Service, by whatever part of its name.
@@ -186,7 +211,7 @@ mod tests {
             kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
 
             ROOT CAUSE  istio-jwks
-              RequestAuthentication kubeflow/login fetches keys where there is no JSON
+              RequestAuthentication kubeflow/login fetches keys where there are none
                 address   https://login.example.com/keys
                 fix       shows the answer
                           curl -sv 'https://login.example.com/keys'
@@ -199,23 +224,42 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn why_a_certificate_is_not_trusted_is_shown() {
-        let tls = json!({ "verified": false, "error": "certificate has expired" });
+    async fn why_a_certificate_is_not_trusted_is_shown_though_others_may_trust_it() {
+        let tls = json!({ "verified": false, "error": "UnknownIssuer" });
         expect![[r#"
-            kf.example.com is down. 1 root cause, 0 symptoms; 0 checks passed, 0 not seen.
+            kf.example.com: nothing broken found. 0 root causes, 0 symptoms; 0 checks
+            passed, 0 not seen.
 
-            ROOT CAUSE  istio-jwks
+            WARNING  istio-jwks
               RequestAuthentication kubeflow/login fetches keys from a server whose
-                certificate is not trusted
+                certificate is not trusted here
                 address   https://login.example.com/keys
-                because   certificate has expired
+                because   UnknownIssuer
                 fix       shows the answer
                           curl -sv 'https://login.example.com/keys'
-              kubectl kfcheck explain istio-jwks
 
-            FAIL     istio-jwks
+            warn     istio-jwks
                      Tokens at the gateway can be verified
         "#]]
         .assert_eq(&with(json!({ "url": KEYS, "status": 200, "tls": tls })).await);
+    }
+
+    #[tokio::test]
+    async fn no_answer_from_here_says_nothing() {
+        for answer in [
+            json!({ "url": KEYS, "error": "connect: 10.0.0.7:443: no answer within 5s" }),
+            json!({ "url": KEYS, "status": 302 }),
+        ] {
+            let says = with(answer).await;
+            assert!(says.contains("unknown  istio-jwks"), "{says}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_keys_is_told_by_its_beginning() {
+        let is = |body| super::is_key_set(Some(body));
+        assert!(is(" {\"keys\": []}") && is("{\"keys\": [{\"kty\": \"RS"));
+        assert!(!is("{\"error\": \"no\"}") && !is("<html>") && !is("[1"));
+        assert!(super::is_key_set(None));
     }
 }

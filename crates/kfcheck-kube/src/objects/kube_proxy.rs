@@ -26,9 +26,9 @@ pub struct KubeProxyConfiguration {
 #[serde(default)]
 pub struct Ipvs {
     /// Whether a node answers ARP for addresses of its own interfaces only, not for those of all
-    /// Services.
-    #[serde(rename = "strictARP", deserialize_with = "null_is_empty")]
-    pub strict_arp: bool,
+    /// Services; None: nothing is said, which is no.
+    #[serde(rename = "strictARP", skip_serializing_if = "Option::is_none")]
+    pub strict_arp: Option<bool>,
 }
 
 impl KubeProxyConfiguration {
@@ -59,7 +59,7 @@ mod tests {
             "data": { "config.conf": text, "kubeconfig.conf": "password: hunter2" } });
         let map: ConfigMap = serde_json::from_value(wire).unwrap();
         let kept = map.kube_proxy.clone().unwrap();
-        assert_eq!((kept.mode.as_str(), kept.ipvs.strict_arp), ("ipvs", true));
+        assert_eq!((kept.mode.as_str(), kept.ipvs.strict_arp), ("ipvs", Some(true)));
         let written = serde_json::to_string(&map).unwrap();
         assert!(!written.contains("hunter2") && !written.contains("10.244"), "{written}");
         let again: ConfigMap = serde_json::from_str(&written).unwrap();

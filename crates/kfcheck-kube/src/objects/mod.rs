@@ -5,6 +5,7 @@ mod config_map;
 mod crd;
 mod dex;
 mod event;
+mod external_auth;
 mod gateway_api;
 mod inference_service;
 mod ingress;
@@ -28,9 +29,9 @@ use kfcheck::{Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    certificate::*, config_map::*, crd::*, dex::*, event::*, gateway_api::*, inference_service::*,
-    ingress::*, istio::*, kube_proxy::*, metallb::*, namespace::*, node::*, pod::*, proxy::*,
-    sealed::*, secret::*, service::*, webhook::*, workload::*,
+    certificate::*, config_map::*, crd::*, dex::*, event::*, external_auth::*, gateway_api::*,
+    inference_service::*, ingress::*, istio::*, kube_proxy::*, metallb::*, namespace::*, node::*,
+    pod::*, proxy::*, sealed::*, secret::*, service::*, webhook::*, workload::*,
 };
 
 /// A kind of objects, as far as checks read it. [`object!`](crate::object) implements it.

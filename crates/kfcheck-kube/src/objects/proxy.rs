@@ -8,7 +8,7 @@ use super::Sealed;
 
 /// The variables of both that checks read, and that are never a secret (arrikto/oidc-authservice,
 /// `settings.go`; oauth2-proxy documentation, "Environment variables").
-pub const PROXY_VARIABLES: [&str; 33] = [
+pub const PROXY_VARIABLES: [&str; 34] = [
     "OIDC_PROVIDER",
     "OIDC_AUTH_URL",
     "OIDC_SCOPES",
@@ -34,6 +34,7 @@ pub const PROXY_VARIABLES: [&str; 33] = [
     "OAUTH2_PROXY_OIDC_ISSUER_URL",
     "OAUTH2_PROXY_OIDC_JWKS_URL",
     "OAUTH2_PROXY_PROVIDER",
+    "OAUTH2_PROXY_PROVIDER_CA_FILES",
     "OAUTH2_PROXY_PROXY_PREFIX",
     "OAUTH2_PROXY_REDEEM_URL",
     "OAUTH2_PROXY_REDIRECT_URL",
@@ -46,7 +47,7 @@ pub const PROXY_VARIABLES: [&str; 33] = [
 
 /// The settings of oauth2-proxy's file, and flags, that checks read and that are never a secret
 /// (oauth2-proxy documentation, "Config Options").
-pub const PROXY_SETTINGS: [&str; 17] = [
+pub const PROXY_SETTINGS: [&str; 19] = [
     "alpha_config",
     "client_id",
     "config",
@@ -56,6 +57,8 @@ pub const PROXY_SETTINGS: [&str; 17] = [
     "oidc_issuer_url",
     "oidc_jwks_url",
     "provider",
+    "provider_ca_file",
+    "provider_ca_files",
     "proxy_prefix",
     "redeem_url",
     "redirect_url",
@@ -111,6 +114,10 @@ impl ProxyFile {
             let value = match value {
                 toml::Value::String(text) => text,
                 toml::Value::Boolean(flag) => flag.to_string(),
+                toml::Value::Array(all) => {
+                    let texts: Vec<_> = all.iter().filter_map(toml::Value::as_str).collect();
+                    texts.join(",")
+                }
                 _ => continue,
             };
             if name == "client_secret" {
@@ -145,7 +152,7 @@ mod tests {
     fn of_a_file_only_what_is_public_is_kept() {
         let text = "provider = \"oidc\"\nskip_auth_routes = [\n  \"^/dex/\",\n]\n\
                     oidc_issuer_url = \"http://dex.auth.svc.cluster.local:5556/dex\"\n\
-                    relative_redirect_url = true\nclient_secret = \"hunter2\"\n\
+                    relative_redirect_url = true\nprovider_ca_files = [\"/ca/a\", \"/ca/b\"]\nclient_secret = \"hunter2\"\n\
                     cookie_secret = \"hunter3\"\ncookie_refresh = 0\n";
         let file = ProxyFile::read("oauth2_proxy.cfg", text).unwrap();
         let written = file.write();
@@ -154,6 +161,7 @@ mod tests {
         assert_eq!(again.settings, file.settings);
         assert_eq!(again.client_secret.is_same(file.client_secret), Some(true));
         assert_eq!(again.settings["relative_redirect_url"], "true");
+        assert_eq!(again.settings["provider_ca_files"], "/ca/a,/ca/b");
     }
 
     #[test]

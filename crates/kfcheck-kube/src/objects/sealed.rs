@@ -23,12 +23,26 @@ pub enum Sealed {
 /// What tells one secret from another, and nothing else: a hash with a key that is made anew for
 /// each run and is kept nowhere, so that no guess can be tried on what a bundle has of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Mark(u64);
+pub struct Mark {
+    /// Of all of it.
+    whole: u64,
+    /// Of it without white space at its end.
+    bare: u64,
+}
 
 impl Mark {
     fn of(secret: &str) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self(KEY.hash_one(secret))
+        Self { whole: KEY.hash_one(secret), bare: KEY.hash_one(secret.trim_end()) }
+    }
+
+    /// What was written down of one.
+    fn read(text: &str) -> Option<Self> {
+        let one = |mark: &str| u64::from_str_radix(mark, 16).ok().filter(|_| mark.len() == 16);
+        match text.split_once(' ') {
+            Some((whole, bare)) => Some(Self { whole: one(whole)?, bare: one(bare)? }),
+            None => one(text).map(|mark| Self { whole: mark, bare: mark }),
+        }
     }
 }
 
@@ -41,12 +55,11 @@ impl fmt::Debug for Mark {
 impl Sealed {
     /// What is there, or what was written down of it.
     pub fn read(text: &str) -> Self {
-        let text = text.trim();
-        let mark = text.strip_prefix(REDACTED).map(str::trim).filter(|mark| mark.len() == 16);
-        match mark.and_then(|mark| u64::from_str_radix(mark, 16).ok()) {
-            Some(mark) => Self::Marked(Mark(mark)),
-            None if text.is_empty() => Self::Empty,
-            None if is_redacted(text) => Self::Redacted,
+        let bare = text.trim();
+        match bare.strip_prefix(REDACTED).and_then(|mark| Mark::read(mark.trim())) {
+            Some(mark) => Self::Marked(mark),
+            None if bare.is_empty() => Self::Empty,
+            None if is_redacted(bare) => Self::Redacted,
             None => Self::Marked(Mark::of(text)),
         }
     }
@@ -62,6 +75,16 @@ impl Sealed {
             (Self::Redacted, Self::Redacted | Self::Marked(_))
             | (Self::Marked(_), Self::Redacted) => None,
             (one, other) => Some(one == other),
+        }
+    }
+
+    /// Whether it is another one than this by white space at its end, and by nothing else.
+    pub fn differs_by_space(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Marked(one), Self::Marked(other)) => {
+                one.whole != other.whole && one.bare == other.bare
+            }
+            _ => false,
         }
     }
 }
@@ -88,13 +111,18 @@ impl From<Sealed> for Option<String> {
         match secret {
             Sealed::Empty => None,
             Sealed::Redacted => Some(REDACTED.to_owned()),
-            Sealed::Marked(Mark(mark)) => Some(format!("{REDACTED} {mark:016x}")),
+            Sealed::Marked(Mark { whole, bare }) if whole == bare => {
+                Some(format!("{REDACTED} {whole:016x}"))
+            }
+            Sealed::Marked(Mark { whole, bare }) => {
+                Some(format!("{REDACTED} {whole:016x} {bare:016x}"))
+            }
         }
     }
 }
 
 /// Text that stays in memory: it is neither shown nor written.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Hidden(Option<String>);
 
 impl Hidden {
@@ -126,13 +154,24 @@ mod tests {
     #[test]
     fn two_secrets_are_told_apart_and_neither_is_written() {
         let (one, same, other) =
-            (Sealed::read("hunter2"), Sealed::read("hunter2\n"), Sealed::read("x1"));
+            (Sealed::read("hunter2"), Sealed::read("hunter2"), Sealed::read("x1"));
         assert_eq!(one.is_same(same), Some(true));
+        assert!(!one.differs_by_space(same) && !one.differs_by_space(other));
         assert_eq!(one.is_same(other), Some(false));
         let text = written(one);
         assert!(!text.contains("hunter2") && !format!("{one:?}").contains("hunter2"), "{text}");
         let again: Sealed = serde_json::from_str(&text).unwrap();
         assert_eq!(again.is_same(one), Some(true));
+    }
+
+    #[test]
+    fn white_space_at_the_end_makes_another_secret() {
+        let (one, other) = (Sealed::read("hunter2"), Sealed::read("hunter2\n"));
+        let again: Sealed = serde_json::from_str(&written(other)).unwrap();
+        for other in [other, again] {
+            assert_eq!(one.is_same(other), Some(false));
+            assert!(one.differs_by_space(other) && other.differs_by_space(one));
+        }
     }
 
     #[test]

@@ -75,21 +75,22 @@ impl From<OnWire> for Secret {
         let (mut dex, mut ldap) = (None, BTreeMap::new());
         let mut entries = BTreeMap::new();
         for (key, text) in coded.chain(plain) {
+            // Programs use all of it, be it white space at its end.
             let entry = match text.trim() {
                 "" => Entry::Empty,
+                _ if is_client_secret(&key) => Entry::ClientSecret(Sealed::read(&text)),
                 text if PUBLIC.contains(&&*key) && !text.contains("PRIVATE KEY") => {
                     Entry::Public(text.to_owned())
                 }
-                text if is_client_secret(&key) => Entry::ClientSecret(Sealed::read(text)),
                 text if PasswordHash::is_one(text) => Entry::Hash(PasswordHash::read(text)),
                 _ if dex.is_none() && DexConfig::is_in(&wire.metadata.name, &key, &text) => {
                     dex = Some(Box::new(DexConfig::read(&key, &text)));
                     Entry::Dex
                 }
-                text => {
+                _ => {
                     let name = key.to_ascii_lowercase();
                     if name.contains("ldap") || name.contains("bind") {
-                        ldap.insert(key.clone(), Hidden::keep(text));
+                        ldap.insert(key.clone(), Hidden::keep(&text));
                     }
                     Entry::Filled
                 }
@@ -177,6 +178,16 @@ mod tests {
         let (one, other) =
             (secret.client_secret("client_secret"), again.client_secret("client_secret"));
         assert_eq!(one.unwrap().is_same(other.unwrap()), Some(true));
+    }
+
+    #[test]
+    fn white_space_at_the_end_of_a_secret_is_a_part_of_it() {
+        let wire = json!({ "metadata": { "name": "oauth" }, "stringData": {
+            "client-secret": "hunter2", "CLIENT_SECRET": "hunter2\n", "LDAP_BIND_PW": "hunter3\n" } });
+        let secret: Secret = serde_json::from_value(wire).unwrap();
+        let one = secret.client_secret("client-secret").unwrap();
+        assert!(one.differs_by_space(secret.client_secret("CLIENT_SECRET").unwrap()));
+        assert_eq!(secret.ldap["LDAP_BIND_PW"].reveal(), Some("hunter3\n"));
     }
 
     #[test]

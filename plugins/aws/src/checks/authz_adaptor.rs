@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Named, Resource, Risk, async_trait, check};
 use kfcheck_kube::{
-    Deployment, FrontServices, Pod, RequestAuthentication, StatefulSet, Workload, resource, within,
+    AuthorizationPolicy, Deployment, EnvoyFilter, FrontServices, Pod, RequestAuthentication,
+    StatefulSet, Workload, resource, within,
 };
 
-use crate::{AuthorizationPolicy, CognitoSignIns, EnvoyFilter};
+use crate::CognitoSignIns;
 
 check! {
     /// ## What it checks
@@ -162,7 +163,7 @@ async fn others(cx: &Cx, deployments: &[Arc<Deployment>], is_old: bool) -> Resul
         return Ok(true);
     }
     let filters = seen(cx.get(within::<EnvoyFilter>(ISTIO)).await, is_old)?;
-    if filters.is_some_and(|filters| filters.iter().any(|filter| !filter.spec.0.is_empty())) {
+    if filters.is_some_and(|filters| filters.iter().any(|filter| filter.spec.is_of_users())) {
         return Ok(true);
     }
     let sets = seen(cx.get(within::<StatefulSet>(ISTIO)).await, is_old)?;

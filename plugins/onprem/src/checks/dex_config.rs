@@ -10,8 +10,8 @@ use crate::{Dex, Dexes, Told, dex::is_template};
 check! {
     /// ## What it checks
     /// Dex's configuration, read as strictly as Dex doesn't: that it is YAML, that storage and
-    /// connectors are of kinds that Dex has, that nothing is missing that Dex needs, and that every key
-    /// is one that Dex reads where it stands.
+    /// connectors are of kinds that Dex has, that nothing is missing that Dex needs, that filters are in
+    /// parentheses, and that every key is one that Dex reads where it stands.
     ///
     /// ## Why it matters
     /// With a mistake in it Dex does not start, or starts without the connector, and nobody signs in. A
@@ -68,7 +68,8 @@ fn judge(dex: &Dex, told: &Told, config: &DexConfig, out: &mut Findings) {
         .partition(|slip| is_meant(slip, config));
     // What stands elsewhere is not missing besides.
     mistakes.retain(|says| !unread.iter().any(|slip| says.starts_with(&better(slip))));
-    if mistakes.is_empty() && unread.is_empty() && unknown.is_empty() {
+    let is_good = bare_filters(config).is_empty();
+    if is_good && mistakes.is_empty() && unread.is_empty() && unknown.is_empty() {
         out.ok(&subject);
         return;
     }
@@ -78,6 +79,19 @@ fn judge(dex: &Dex, told: &Told, config: &DexConfig, out: &mut Findings) {
             finding.evidence("mistake", mistake);
         }
         finding.fix(Risk::Restarts, "lets you mend it, and starts Dex again", dex.edit(told));
+    }
+    let bare = bare_filters(config);
+    if !bare.is_empty() {
+        let finding = out.fail(&subject, "has a filter that is none where Dex puts it");
+        for (path, filter) in bare {
+            finding.evidence("filter", format!("{path}: {filter}"));
+            finding.evidence("right is", format!("({filter})"));
+        }
+        finding.fix(
+            Risk::Restarts,
+            "lets you put it in parentheses, and starts Dex again",
+            dex.edit(told),
+        );
     }
     if !unread.is_empty() {
         let finding = out.fail(&subject, "says something where Dex doesn't read it");
@@ -93,6 +107,22 @@ fn judge(dex: &Dex, told: &Told, config: &DexConfig, out: &mut Findings) {
             finding.evidence("ignored", &slip.path);
         }
     }
+}
+
+/// The filters of LDAP connectors that are not in parentheses: Dex puts another one behind each and an
+/// `&` before both (dexidp/dex, `connector/ldap/ldap.go`). What a variable holds isn't known.
+fn bare_filters(config: &DexConfig) -> Vec<(String, &str)> {
+    let mut found = Vec::new();
+    for (at, connector) in config.connectors.iter().enumerate() {
+        let Some(ldap) = &connector.ldap else { continue };
+        let groups = ldap.group_search.as_ref().map_or("", |groups| groups.filter.as_str());
+        for (search, filter) in [("user", ldap.user_search.filter.as_str()), ("group", groups)] {
+            if !filter.is_empty() && !filter.starts_with(['(', '$']) {
+                found.push((format!("connectors[{at}].config.{search}Search.filter"), filter));
+            }
+        }
+    }
+    found
 }
 
 /// Whether Dex does not start because of it.
@@ -367,6 +397,18 @@ mod tests {
                      Dex reads its configuration as it is meant
         "#]]
         .assert_eq(&with(&changes).await);
+    }
+
+    #[tokio::test]
+    async fn a_filter_without_parentheses_is_none_behind_an_and() {
+        let bare = ("(objectClass=inetOrgPerson)", "objectClass=inetOrgPerson");
+        let says = with(&[bare]).await;
+        assert!(says.contains("has a filter that is none where Dex puts it"), "{says}");
+        assert!(says.contains("right is  (objectClass=inetOrgPerson)"), "{says}");
+        let says = with(&[("(objectClass=groupOfNames)", "objectClass=groupOfNames")]).await;
+        assert!(says.contains("connectors[0].config.groupSearch.filter"), "{says}");
+        let says = with(&[("(objectClass=inetOrgPerson)", "$USER_FILTER")]).await;
+        assert!(says.contains("pass     onprem-dex-config"), "{says}");
     }
 
     #[tokio::test]

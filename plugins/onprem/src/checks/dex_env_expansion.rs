@@ -1,13 +1,14 @@
-use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
-use kfcheck_kube::{DexConnector, Expansion};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
+use kfcheck_kube::{DexConfig, DexConnector, Expansion, Hidden};
 use kfcheck_probe::LdapBind;
 
 use crate::{Dex, Dexes, LdapConnectors, Told};
 
 check! {
     /// ## What it checks
-    /// Every value in the configuration of a connector in which a `$` stands before something that Dex
-    /// takes for the name of a variable: that there is such a variable in Dex's environment.
+    /// Every value in the configuration of the storage and of a connector in which a `$` stands before
+    /// something that Dex takes for the name of a variable: that there is such a variable in Dex's
+    /// environment.
     ///
     /// ## Why it matters
     /// Dex puts the variable in, and where there is none, nothing: of the password `Pa$word1` remains
@@ -21,6 +22,15 @@ check! {
     title: "No `$` in Dex's configuration is taken for a variable that isn't there",
 }
 
+/// A value that Dex expands.
+struct Expanded<'a> {
+    /// Where it stands: `connectors[0].config.bindPW`.
+    path: String,
+    value: &'a Expansion,
+    /// The connector that it is of; nothing: it is the storage's.
+    connector: Option<&'a DexConnector>,
+}
+
 #[async_trait]
 impl Check for DexExpansion {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
@@ -30,26 +40,31 @@ impl Check for DexExpansion {
         }
         for dex in dexes.iter() {
             let Some((told, config)) = out.known(dex.workload(), dex.readable()) else { continue };
-            if config.connectors.is_empty() {
+            let expanded = expanded(dex, config);
+            if config.connectors.is_empty() && expanded.is_empty() {
                 out.skip("Dex has no connectors, and expands nothing else");
                 continue;
             }
             let mut wrong = Vec::new();
             let mut is_known = true;
-            for (at, connector) in config.connectors.iter().enumerate() {
-                for value in connector.expansions.iter().filter(|_| dex.expands()) {
-                    match lost(dex, value) {
-                        Ok(None) => (),
-                        Ok(Some(why)) => wrong.push((at, connector, value, why)),
-                        Err(error) => {
-                            is_known = false;
-                            out.known::<()>(told, Err(error));
-                        }
+            for one in &expanded {
+                let lost = match lost(dex, one.value) {
+                    // That the server accepts what Dex makes of it says that nothing is missing.
+                    Err(_) if is_accepted(cx, one).await => Ok(None),
+                    lost => lost,
+                };
+                match lost {
+                    Ok(None) => (),
+                    Ok(Some(why)) => wrong.push((one, why)),
+                    Err(error) => {
+                        is_known = false;
+                        out.known::<()>(told, Err(error));
                     }
                 }
             }
             for connector in &config.connectors {
-                let said = wrong.iter().any(|(_, one, ..)| one.id == connector.id);
+                let is = |one: &Expanded<'_>| one.connector.is_some_and(|of| of.id == connector.id);
+                let said = wrong.iter().any(|(one, _)| is(one));
                 if !said && dex.expands() && seen_to_differ(cx, connector).await {
                     is_known = false;
                     let finding = out.fail(told, "has a bindPW that Dex makes another one of");
@@ -65,17 +80,11 @@ impl Check for DexExpansion {
                     );
                 }
             }
-            for (at, connector, value, why) in &wrong {
-                fail(
-                    cx,
-                    dex,
-                    told,
-                    &format!("connectors[{at}].config.{}", value.path),
-                    connector,
-                    why,
-                    out,
-                )
-                .await;
+            // Where a variable is meant somewhere, Dex has to go on putting them in.
+            let is_used = expanded.len() > wrong.len()
+                || expanded.iter().any(|one| !one.value.variables.is_empty());
+            for (one, why) in &wrong {
+                fail(cx, dex, told, one, why, is_used, out).await;
             }
             if wrong.is_empty() && is_known {
                 out.ok(told);
@@ -83,6 +92,24 @@ impl Check for DexExpansion {
         }
         Ok(())
     }
+}
+
+/// The values of a configuration that Dex expands.
+fn expanded<'a>(dex: &Dex, config: &'a DexConfig) -> Vec<Expanded<'a>> {
+    if !dex.expands() {
+        return Vec::new();
+    }
+    let of = |above: String, value: &'a Expansion, connector| Expanded {
+        path: format!("{above}.config.{}", value.path),
+        value,
+        connector,
+    };
+    let storage = config.storage_expansions.iter().map(|value| of("storage".into(), value, None));
+    let connectors = config.connectors.iter().enumerate().flat_map(|(at, connector)| {
+        let values = connector.expansions.iter();
+        values.map(move |value| of(format!("connectors[{at}]"), value, Some(connector)))
+    });
+    storage.chain(connectors).collect()
 }
 
 /// What becomes of a value that Dex expands, if something gets lost.
@@ -93,34 +120,65 @@ fn lost(dex: &Dex, value: &Expansion) -> Result<Option<String>, FactError> {
             missing.push(name.as_str());
         }
     }
-    let workload = dex.workload();
-    Ok(match (&missing[..], value.others) {
-        ([], 0) => None,
-        ([], _) => Some("what follows the $ is left out".to_owned()),
-        (names, _) => Some(format!("{workload} has no variable {}", names.join(" or "))),
-    })
+    if !missing.is_empty() {
+        let says = format!("{} has no variable {}", dex.workload(), missing.join(" or "));
+        return Ok(Some(says));
+    }
+    Ok(loses_hidden(dex, value)?.then(|| "what follows the $ is left out".to_owned()))
+}
+
+/// Whether something gets lost that may be a part of a password.
+fn loses_hidden(dex: &Dex, value: &Expansion) -> Result<bool, FactError> {
+    if value.no_names > 0 {
+        return Ok(true);
+    }
+    let names: Vec<_> = value.hidden.iter().filter_map(Hidden::reveal).collect();
+    if names.len() == value.others {
+        for name in names {
+            if !dex.environment.has_any(|other| other == name)? {
+                return Ok(true);
+            }
+        }
+        return Ok(false);
+    }
+    // Of what was written down, only the sort of the names is known.
+    let is_small = |name: &str| name.contains(|c: char| c.is_ascii_lowercase());
+    if value.small > 0 && !dex.environment.has_any(is_small)? {
+        return Ok(true);
+    }
+    let says = format!("what follows the $ in {} was not kept", value.path);
+    Err(Fault::Unreachable(says).into())
+}
+
+/// Whether it is a password that the server was seen to accept as Dex sends it.
+async fn is_accepted(cx: &Cx, one: &Expanded<'_>) -> bool {
+    let Some(connector) = one.connector else { return false };
+    let accepted = |bind: &LdapBind| !is_literal(bind) && bind.is_ok() == Some(true);
+    one.value.path.eq_ignore_ascii_case("bindPW") && binds(cx, connector).await.iter().any(accepted)
 }
 
 async fn fail(
     cx: &Cx,
     dex: &Dex,
     told: &Told,
-    path: &str,
-    connector: &DexConnector,
+    one: &Expanded<'_>,
     why: &str,
+    is_used: bool,
     out: &mut Findings,
 ) {
-    let literal = works_literally(cx, connector).await;
+    let literal = match one.connector {
+        Some(connector) => works_literally(cx, connector).await,
+        None => false,
+    };
     let finding = out.fail(told, "has a $ that Dex takes for a variable that isn't there");
-    finding.evidence("in", path);
+    finding.evidence("in", &one.path);
     finding.evidence("so", why);
     if literal {
         finding.evidence("bind", "the server accepts the password as it is written");
     }
     let (namespace, workload) = (&dex.namespace, dex.workload());
     let kind = workload.kind.to_lowercase();
-    let uses_others = connector.expansions.iter().any(|value| !value.variables.is_empty());
-    if kind == "pod" || uses_others {
+    if kind == "pod" || is_used {
         finding.fix(
             Risk::Restarts,
             "lets you give Dex the value as a variable, and starts it again",
@@ -247,6 +305,63 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_variable_without_an_underscore_is_looked_up_and_is_not_shown() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hunter2", "$ECRET");
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("FAIL     onprem-dex-env-expansion"), "{says}");
+        assert!(says.contains("what follows the $ is left out"), "{says}");
+        assert!(!says.contains("ECRET"), "{says}");
+        let pod = deployment.in_namespace("Pod", "auth", "dex-7d9f-x1");
+        pod["spec"]["containers"][0]["env"] = json!([{ "name": "ECRET", "value": "x" }]);
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("pass     onprem-dex-env-expansion"), "{says}");
+        // Nothing says of it what a ConfigMap might set.
+        deployment.file("probes/ldap")[0]["binds"] = json!([]);
+        let pod = deployment.in_namespace("Pod", "auth", "dex-7d9f-x1");
+        pod["spec"]["containers"][0]["env"] = json!([]);
+        pod["spec"]["containers"][0]["envFrom"] = json!([{ "configMapRef": { "name": "dex" } }]);
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("unknown  onprem-dex-env-expansion"), "{says}");
+        assert!(!says.contains("ECRET"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn what_was_written_down_of_a_name_is_not_enough_to_call_it_lost() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("hunter2", "$LDAPPW");
+        let pod = deployment.in_namespace("Pod", "auth", "dex-7d9f-x1");
+        pod["spec"]["containers"][0]["env"] = json!([{ "name": "LDAPPW", "value": "x" }]);
+        let first = deployment.world();
+        kfcheck::Runner::default().run(&first, &[&DexExpansion]).await;
+        let text = first.bundle().texts().map(|(_, text)| text.unwrap()).collect::<String>();
+        assert!(text.contains("LDAPPW"), "the pod has it: {text}");
+        let second = deployment.over(first.bundle());
+        let report = kfcheck::Runner::default().run(&second, &[&DexExpansion]).await;
+        assert_eq!(report.results[0].status, kfcheck::Status::Pass, "the server accepts it");
+        deployment.file("probes/ldap")[0]["binds"] = json!([]);
+        let first = deployment.world();
+        kfcheck::Runner::default().run(&first, &[&DexExpansion]).await;
+        let second = deployment.over(first.bundle());
+        let report = kfcheck::Runner::default().run(&second, &[&DexExpansion]).await;
+        assert_eq!(report.results[0].status, kfcheck::Status::Unknown);
+    }
+
+    #[tokio::test]
+    async fn the_storage_is_expanded_too() {
+        let mut deployment = Deployment::signing_in();
+        deployment.told("inCluster: true", "{host: $DB_SERVICE_HOST, password: 'p$2word1'}");
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("in        storage.config.password"), "{says}");
+        assert!(!says.contains("word1"), "{says}");
+        let text = crate::sign_in_testing::CONFIG;
+        let connectors = &text[text.find("connectors:").unwrap()..];
+        deployment.told(connectors, "");
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("FAIL     onprem-dex-env-expansion"), "{says}");
+    }
+
+    #[tokio::test]
     async fn a_dex_that_is_told_to_expand_nothing_expands_nothing() {
         let mut deployment = Deployment::signing_in();
         deployment.told("hunter2", "Pa$word1");
@@ -262,6 +377,9 @@ mod tests {
         let mut deployment = Deployment::signing_in();
         deployment.told("hunter2", "$LDAP_BIND_PW");
         deployment.objects.retain(|object| object["kind"] != "Secret");
+        let says = deployment.report(&DexExpansion).await;
+        assert!(says.contains("pass     "), "the server accepts what is in it: {says}");
+        deployment.file("probes/ldap")[0]["binds"] = json!([]);
         let says = deployment.report(&DexExpansion).await;
         assert!(says.contains("unknown  onprem-dex-env-expansion"), "{says}");
     }

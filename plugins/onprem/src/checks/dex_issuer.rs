@@ -3,7 +3,7 @@ use kfcheck_kube::{DexConfig, RequestAuthentication, host_resource, on_path};
 
 use super::auth_proxy::is_meant;
 use crate::{
-    AuthProxies, AuthProxy, Dex, Dexes, Doors, Told,
+    AuthProxies, AuthProxy, Dex, Dexes, Doors, ProxyKind, Told,
     discovery::{Published, ask, at_service, is_in_cluster, of_issuer},
 };
 
@@ -109,7 +109,22 @@ fn service_of(dex: &Dex) -> Resource {
 /// Whether a proxy asks an issuer over TLS and trusts nobody but the well-known authorities.
 fn must_trust(proxy: &AuthProxy, issuer: &str) -> bool {
     let asks = proxy.issuer().is_some_and(|told| told.value == issuer);
-    asks && !proxy.is_on("ssl_insecure_skip_verify") && proxy.told("ca_bundle").is_none()
+    let own = match proxy.kind {
+        ProxyKind::AuthService => "ca_bundle",
+        ProxyKind::OAuth2Proxy => "provider_ca_files",
+    };
+    let is_stated = proxy.told(own).is_some();
+    let is_unclear = proxy.unclear(own).is_some();
+    // Who is told where to ask has no need to ask the issuer.
+    let plain = |name: &str| {
+        proxy.unclear(name).is_some()
+            || proxy
+                .told(name)
+                .is_some_and(|told| is_in_cluster(&told.value) || told.value.starts_with("http://"))
+    };
+    let asks_others =
+        proxy.is_on("skip_oidc_discovery") && plain("redeem_url") && plain("oidc_jwks_url");
+    asks && !asks_others && !proxy.is_on("ssl_insecure_skip_verify") && !is_stated && !is_unclear
 }
 
 fn judge(
@@ -251,6 +266,31 @@ mod tests {
                      Dex publishes itself as who it is
         "#]]
         .assert_eq(&deployment.report(&DexIssuer).await);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_given_the_authority_or_asks_elsewhere_is_not_kept_out() {
+        let mut deployment = Deployment::signing_in();
+        let issuer = "https://dex.example.com/dex";
+        deployment.told("http://dex.auth.svc.cluster.local:5556/dex", issuer);
+        deployment.proxy_told("http://dex.auth.svc.cluster.local:5556/dex", issuer);
+        deployment.file("probes/http")[2] = json!({ "status": 200,
+            "url": format!("{issuer}/.well-known/openid-configuration"),
+            "bodySnippet": format!("{{\"issuer\": \"{issuer}\"}}"),
+            "tls": { "verified": false, "error": "UnknownIssuer" } });
+        assert!(deployment.report(&DexIssuer).await.contains("FAIL"));
+        let inside = "redeem_url = \"http://dex.auth.svc:5556/dex/token\"\n\
+                      oidc_jwks_url = \"http://dex.auth.svc:5556/dex/keys\"\nupstreams";
+        for setting in ["provider_ca_files = [\"/ca/ca.crt\"]\nupstreams", inside] {
+            let mut deployment = deployment.clone();
+            deployment.proxy_told("upstreams", setting);
+            let says = deployment.report(&DexIssuer).await;
+            assert!(says.contains("WARNING  onprem-dex-issuer"), "{says}");
+        }
+        let pod = deployment.in_namespace("Pod", "oauth2-proxy", "oauth2-proxy-7d9f-x1");
+        pod["spec"]["containers"][0]["args"] = json!(["--provider-ca-file=/ca/ca.crt"]);
+        let says = deployment.report(&DexIssuer).await;
+        assert!(says.contains("WARNING  onprem-dex-issuer"), "{says}");
     }
 
     #[tokio::test]

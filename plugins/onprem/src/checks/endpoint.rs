@@ -1,5 +1,5 @@
 use kfcheck::{Check, Cx, FactError, Findings, Resource, Risk, async_trait, check};
-use kfcheck_kube::host_resource;
+use kfcheck_kube::{covers, host_resource};
 use kfcheck_probe::HttpAnswer;
 
 use crate::{DoorAnswer, DoorAnswers, Known, announcers::unreachable};
@@ -7,7 +7,8 @@ use crate::{DoorAnswer, DoorAnswers, Known, announcers::unreachable};
 check! {
     /// ## What it checks
     /// What the address that users reach answers to somebody who is not signed in: whether there is a
-    /// connection, whether TLS comes about, and whether Istio's gateway sends the request anywhere.
+    /// connection, whether TLS comes about with a certificate for the name, and whether Istio's gateway
+    /// sends the request anywhere.
     ///
     /// ## Why it matters
     /// It is what users see. "No route to host" means that nobody has the address; a connection that
@@ -35,6 +36,11 @@ impl Check for Endpoint {
             let wrong = match judge(&answer, url, door.known) {
                 Ok(None) => {
                     out.answers(&subject);
+                    if let Some(why) = is_for_another(&answer, &door.host) {
+                        let message = "shows a certificate for another name, which browsers refuse";
+                        let finding = out.warn(&subject, message);
+                        finding.evidence("asked", url).evidence("because", why);
+                    }
                     continue;
                 }
                 Ok(Some(wrong)) => wrong,
@@ -99,6 +105,22 @@ fn judge(answer: &HttpAnswer, url: &str, known: Known) -> Result<Option<Wrong>, 
         Some(says) => wrong.because("says", says),
         None => wrong,
     }))
+}
+
+/// What shows that a certificate isn't for the name that users type, if that can be told.
+fn is_for_another(answer: &HttpAnswer, host: &str) -> Option<String> {
+    // Nobody has a certificate for the address of a network's own.
+    if host.parse::<std::net::IpAddr>().is_ok() {
+        return None;
+    }
+    let tls = answer.tls.as_ref()?;
+    let error = tls.error.as_deref().filter(|_| tls.verified == Some(false));
+    if let Some(error) = error.filter(|error| error.contains("not valid for name")) {
+        return Some(error.to_owned());
+    }
+    let names = tls.dns_names.as_deref().filter(|names| !names.is_empty())?;
+    (!names.iter().any(|name| covers(name, host)))
+        .then(|| format!("it is for {}", names.join(", ")))
 }
 
 /// There was no answer.
@@ -249,6 +271,27 @@ mod tests {
         let says = deployment.report(&Endpoint).await;
         assert!(says.contains("shows a certificate that has expired"), "{says}");
         deployment.file("probes/http")[1]["tls"]["error"] = "self-signed certificate".into();
+        let says = deployment.report(&Endpoint).await;
+        assert!(says.contains("pass     onprem-endpoint"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_for_another_name_is_refused_by_browsers() {
+        let mut deployment = Deployment::healthy();
+        deployment.file("bundle")["onprem"]["hostname"] = "kf.example.com".into();
+        let tls = |names: serde_json::Value, error: &str| {
+            json!([{ "url": "https://kf.example.com/", "status": 302,
+                "headers": { "location": "/dex/auth" },
+                "tls": { "verified": false, "error": error, "dnsNames": names } }])
+        };
+        let named = tls(json!([]), "certificate not valid for name kf.example.com");
+        let own = tls(json!(["old.example.com"]), "certificate signed by an unknown authority");
+        for answers in [named, own] {
+            *deployment.file("probes/http") = answers;
+            let says = deployment.report(&Endpoint).await;
+            assert!(says.contains("WARNING  onprem-endpoint"), "{says}");
+        }
+        *deployment.file("probes/http") = tls(json!(["*.example.com"]), "unknown authority");
         let says = deployment.report(&Endpoint).await;
         assert!(says.contains("pass     onprem-endpoint"), "{says}");
     }

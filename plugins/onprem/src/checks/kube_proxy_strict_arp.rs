@@ -75,7 +75,17 @@ async fn report(cx: &Cx, proxy: &ProxyMode, by_arp: &[&Announcer], out: &mut Fin
     for seen in answers {
         finding.evidence("wire", seen);
     }
-    if proxy.by_config_map {
+    if proxy.by_config_map && !proxy.is_said {
+        let name = &proxy.told_by.name;
+        finding.fix(
+            Risk::Restarts,
+            "lets you put `strictARP: true` below `ipvs`, and starts kube-proxy again",
+            format!(
+                "kubectl edit configmap {name} -n kube-system && \
+                 kubectl rollout restart daemonset kube-proxy -n kube-system"
+            ),
+        );
+    } else if proxy.by_config_map {
         let name = &proxy.told_by.name;
         finding.fix(
             Risk::Restarts,
@@ -106,6 +116,8 @@ mod tests {
     fn configured(config: &str, macs: &[&str]) -> Deployment {
         let mut deployment = Deployment::healthy();
         deployment.named("ConfigMap", "kube-proxy")["data"]["config.conf"] = config.into();
+        let labels = json!({ "k8s-app": "kube-proxy" });
+        deployment.add(pod("kube-system", "kube-proxy-0", "worker-1", &labels));
         let replies: Vec<Value> = macs.iter().map(|mac| json!({ "mac": mac })).collect();
         deployment.file("probes/arp")[0]["replies"] = replies.into();
         deployment
@@ -162,6 +174,7 @@ mod tests {
     async fn flags_count_where_there_is_no_config_map() {
         let mut deployment = configured(LOOSE, &[]);
         deployment.no("ConfigMap", "configmaps");
+        deployment.objects.retain(|object| object["metadata"]["name"] != "kube-proxy-0");
         let says = deployment.report(&KubeProxyStrictArp).await;
         assert!(says.contains("skip     onprem-kube-proxy-strict-arp"), "{says}");
         let mut proxy =
@@ -177,6 +190,27 @@ mod tests {
             json!(["kube-proxy", "--proxy-mode=ipvs", "--ipvs-strict-arp"]);
         let says = deployment.report(&KubeProxyStrictArp).await;
         assert!(says.contains("pass     onprem-kube-proxy-strict-arp"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_config_map_without_kube_proxy_is_left_over() {
+        let mut deployment = configured(LOOSE, &["52:54:00:12:35:0c", "52:54:00:12:35:0d"]);
+        deployment.objects.retain(|object| object["metadata"]["name"] != "kube-proxy-0");
+        let says = deployment.report(&KubeProxyStrictArp).await;
+        assert!(says.contains("skip     onprem-kube-proxy-strict-arp"), "{says}");
+        deployment.add(json!({ "apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": { "namespace": "kube-system", "name": "kube-proxy" },
+            "spec": { "template": { "metadata": { "labels": { "k8s-app": "kube-proxy" } } } },
+            "status": { "desiredNumberScheduled": 2 } }));
+        let says = deployment.report(&KubeProxyStrictArp).await;
+        assert!(says.contains("FAIL     onprem-kube-proxy-strict-arp"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_not_there_is_put_there_by_hand() {
+        let config = "kind: KubeProxyConfiguration\nmode: ipvs\n";
+        let says = configured(config, &[]).report(&KubeProxyStrictArp).await;
+        assert!(says.contains("kubectl edit configmap kube-proxy"), "{says}");
     }
 
     #[tokio::test]

@@ -79,10 +79,15 @@ fn judge(
     let nameless =
         found.entries.iter().filter(|group| !name.is_empty() && !group.has(name)).count();
     if nameless > 0 {
-        let message = "has Dex name groups by an attribute that they don't have";
-        let finding = out.fail(&connector.told, message);
-        finding.hearsay().evidence("connector", &connector.id);
         let all = found.entries.len();
+        // Only who is in such a group is refused.
+        let finding = if nameless < all || found.is_cut() {
+            out.warn(&connector.told, "has Dex name groups by an attribute that some don't have")
+        } else {
+            let message = "has Dex name groups by an attribute that they don't have";
+            out.fail(&connector.told, message).hearsay()
+        };
+        finding.evidence("connector", &connector.id);
         finding.evidence(
             "lacking",
             format!("nameAttr {name}: {nameless} of {all} groups are without it"),
@@ -214,6 +219,17 @@ mod tests {
             "member": ["uid=jane,ou=people,dc=example,dc=com"] } }] });
         let says = with(nameless).await;
         assert!(says.contains("nameAttr cn: 1 of 1 groups are without it"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn one_group_without_a_name_keeps_only_its_own_out() {
+        let member = json!(["uid=jane,ou=people,dc=example,dc=com"]);
+        let two = json!({ "entries": [
+            { "dn": "cn=ml", "attributes": { "cn": ["ml"], "member": member } },
+            { "dn": "ou=old", "attributes": { "member": member } }] });
+        let says = with(two).await;
+        assert!(says.contains("WARNING  onprem-ldap-group-search"), "{says}");
+        assert!(says.contains("nameAttr cn: 1 of 2 groups are without it"), "{says}");
     }
 
     #[tokio::test]

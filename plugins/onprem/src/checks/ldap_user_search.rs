@@ -128,7 +128,8 @@ fn judge_attributes(connector: &LdapConnector, found: &LdapFound, out: &mut Find
     let shown = |(setting, attribute, without): &(&str, &str, usize)| {
         format!("{setting} {attribute}: {without} of {all} users are without it")
     };
-    let finding = if nobody.is_empty() {
+    // Of a few that came first, none may have what the others have.
+    let finding = if nobody.is_empty() || found.is_cut() {
         out.warn(&connector.told, "has Dex read attributes that some users don't have")
     } else {
         let finding = out.fail(&connector.told, "has Dex read attributes that no user has");
@@ -246,6 +247,15 @@ mod tests {
         let whole = json!({ "uid": ["joe"], "cn": ["Joe"], "mail": ["joe@example.com"] });
         let says = with(json!({ "entries": [entry(without), entry(whole)] })).await;
         assert!(says.contains("WARNING  onprem-ldap-user-search"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_few_of_many_users_are_not_all_of_them() {
+        let without =
+            json!({ "dn": "cn=svc", "attributes": { "uid": ["svc"], "cn": ["Service"] } });
+        let says = with(json!({ "resultCode": 4, "entries": [without] })).await;
+        assert!(says.contains("WARNING  onprem-ldap-user-search"), "{says}");
+        assert!(!says.contains("FAIL"), "{says}");
     }
 
     #[tokio::test]

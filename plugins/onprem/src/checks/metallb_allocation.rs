@@ -2,11 +2,11 @@ use std::net::IpAddr;
 
 use jiff::ToSpan;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Risk, async_trait, check};
-use kfcheck_kube::Service;
+use kfcheck_kube::{Event, Service, all};
 
 use crate::{
     Fronts, Installation, MetalLbFronts, addresses, announcers::last_event,
-    checks::metallb_pool::may_use,
+    checks::metallb_pool::is_for,
 };
 
 check! {
@@ -40,7 +40,7 @@ pub(crate) fn pool_asked(service: &Service) -> Option<&str> {
 }
 
 /// The addresses that a Service asks for.
-fn addresses_asked(service: &Service) -> Vec<&str> {
+pub(crate) fn addresses_asked(service: &Service) -> Vec<&str> {
     let annotated = service.metadata.annotation(&ADDRESSES).unwrap_or_default().split(',');
     let asked = annotated.chain(service.spec.load_balancer_ip.as_deref());
     asked.map(str::trim).filter(|address| !address.is_empty()).collect()
@@ -92,7 +92,13 @@ fn report_stale(metallb: &Installation, service: &Service, address: IpAddr, out:
 }
 
 async fn report_pending(cx: &Cx, metallb: &Installation, service: &Service, out: &mut Findings) {
-    let said = last_event(cx, &service.resource(), |event| event.by().contains("metallb")).await;
+    // What speakers say is of addresses that it had.
+    let is_meant = |event: &Event| {
+        let by = event.by();
+        by.contains("metallb")
+            && (event.reason == "AllocationFailed" || event.is_warning() && !by.contains("speaker"))
+    };
+    let said = last_event(cx, &service.resource(), is_meant).await;
     let said = said.ok().flatten();
     let says = said.as_ref().map(|event| format!("{}: {}", event.reason, event.message));
     let show = format!(
@@ -104,10 +110,21 @@ async fn report_pending(cx: &Cx, metallb: &Installation, service: &Service, out:
         out.depends(service, &**controller);
     }
     let pools = metallb.pools.as_ref().map_or(&[][..], Vec::as_slice);
-    for pool in pools.iter().filter(|pool| may_use(pool, service)) {
-        out.depends(service, &pool.resource);
+    let mut is_any_for = pools.is_empty();
+    for pool in pools {
+        if is_for(cx, pool, service).await.ok() != Some(false) {
+            is_any_for = true;
+            out.depends(service, &pool.resource);
+        }
     }
-    if let Some(wrong) = asked_in_vain(metallb, service) {
+    let wrong = match asked_in_vain(metallb, service) {
+        Some(wrong) => Some(wrong),
+        None => asked_of_another(cx, service).await,
+    };
+    let wrong = wrong.or_else(|| {
+        (!is_any_for).then(|| "is not one of those that MetalLB's pools are for".to_owned())
+    });
+    if let Some(wrong) = wrong {
         let finding = out.fail(service, wrong).serving();
         if let Some(says) = says {
             finding.evidence("says", says);
@@ -130,6 +147,23 @@ async fn report_pending(cx: &Cx, metallb: &Installation, service: &Service, out:
         finding.evidence("says", says);
     }
     finding.fix(Risk::None, "shows what MetalLB says of it", show);
+}
+
+/// Where a Service says with which others it shares its address.
+const SHARES: [&str; 2] = ["metallb.io/allow-shared-ip", "metallb.universe.tf/allow-shared-ip"];
+
+/// What a Service asks for that another one has and doesn't share.
+async fn asked_of_another(cx: &Cx, service: &Service) -> Option<String> {
+    let asked = addresses_asked(service);
+    let asked: Vec<IpAddr> = asked.iter().filter_map(|address| address.parse().ok()).collect();
+    let services = cx.get(all::<Service>()).await.ok().filter(|_| !asked.is_empty())?;
+    let key = |service: &Service| service.metadata.annotation(&SHARES).map(str::to_owned);
+    let own = service.resource();
+    services.iter().filter(|other| other.resource() != own).find_map(|other| {
+        let has = addresses(other).into_iter().find(|address| asked.contains(address))?;
+        let shared = key(service).is_some() && key(service) == key(other);
+        (!shared).then(|| format!("asks for {has}, which {} has", other.resource()))
+    })
 }
 
 /// What a Service asks for that MetalLB doesn't have.
@@ -229,6 +263,35 @@ mod tests {
         deployment.object("IPAddressPool")["spec"]["autoAssign"] = false.into();
         let says = deployment.report(&MetalLbAllocation).await;
         assert!(says.contains("asks for no pool, and none gives"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_another_service_has_is_told_with_it() {
+        let mut deployment = pending();
+        deployment.object("Service")["spec"]["loadBalancerIP"] = "10.64.140.44".into();
+        let other = json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "shop", "name": "shop" }, "spec": { "type": "LoadBalancer" },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "10.64.140.44" }] } } });
+        deployment.add(other);
+        let says = deployment.report(&MetalLbAllocation).await;
+        let says = says.replace("\n    ", " ");
+        assert!(says.contains("asks for 10.64.140.44, which Service shop/shop has"), "{says}");
+        let shares = json!({ "metallb.io/allow-shared-ip": "front" });
+        deployment.object("Service")["metadata"]["annotations"] = shares.clone();
+        deployment.named("Service", "shop")["metadata"]["annotations"] = shares;
+        let says = deployment.report(&MetalLbAllocation).await;
+        assert!(!says.contains("asks for"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn pools_that_are_for_other_services_are_told() {
+        let mut deployment = pending();
+        deployment.object("IPAddressPool")["spec"]["serviceAllocation"] =
+            json!({ "serviceSelectors": [{ "matchLabels": { "team": "other" } }] });
+        deployment.add(event("nodeAssigned", "Normal", "announcing", "2026-11-21T11:59:00Z"));
+        let says = deployment.report(&MetalLbAllocation).await;
+        assert!(says.contains("is not one of those that MetalLB's"), "{says}");
+        assert!(!says.contains("nodeAssigned"), "{says}");
     }
 
     #[tokio::test]

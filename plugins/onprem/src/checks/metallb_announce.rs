@@ -70,7 +70,8 @@ async fn examine(cx: &Cx, metallb: &Installation, announcer: &Announcer, out: &m
         announcer.service.metadata.namespace(),
         announcer.service.metadata.name
     );
-    if let Ok(said) = &announcer.said
+    // Who is gone has said so, too.
+    if let (Ok(said), Ok(_)) = (&announcer.said, &announcer.nodes)
         && said.len() > 1
     {
         let message = format!("has an address that {} nodes announce at once", said.len());

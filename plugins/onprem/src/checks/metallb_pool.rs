@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 
 use kfcheck::{Check, Cx, FactError, Findings, Named, Resource, Risk, async_trait, check};
-use kfcheck_kube::{Node, Service, all, resource, within};
+use kfcheck_kube::{Namespace, Node, Service, all, resource, within};
 
+use super::metallb_allocation::{addresses_asked, pool_asked};
 use crate::{
     ConfigurationState, Fronts, Installation, IpAddressPool, MetalLbFronts, Pool, addresses,
+    announcers::unreachable, objects::one_selects,
 };
 
 check! {
@@ -197,23 +199,23 @@ async fn examine_room(
 ) -> BTreeSet<Resource> {
     let mut full = BTreeSet::new();
     for service in services.iter().filter(|service| addresses(service).is_empty()) {
-        let wanted = metallb.pools.iter().flatten().filter(|pool| may_use(pool, service));
-        let wanted: Vec<_> = wanted.collect();
-        let taken = cx.get(all::<Service>()).await;
-        let left = |pool: &&Pool| {
-            if let Some((_, left)) = pool.usage {
-                return Some(left);
+        let (mut wanted, mut is_known) = (Vec::new(), true);
+        for pool in metallb.pools.iter().flatten() {
+            match out.known(&pool.resource, is_for(cx, pool, service).await) {
+                Some(true) => wanted.push(pool),
+                Some(false) => (),
+                None => is_known = false,
             }
-            let taken = taken.as_ref().ok()?.iter().flat_map(|service| addresses(service));
-            let taken: BTreeSet<_> = taken.filter(|address| pool.contains(*address)).collect();
-            Some(pool.count()?.saturating_sub(taken.len() as u64))
-        };
-        if wanted.iter().any(|pool| left(pool) != Some(0)) {
+        }
+        let services = cx.get(all::<Service>()).await.ok();
+        let taken: Option<BTreeSet<_>> =
+            services.map(|all| all.iter().flat_map(|service| addresses(service)).collect());
+        if !is_known || wanted.iter().any(|pool| !pool.is_full(taken.as_ref())) {
             continue;
         }
         for pool in wanted.iter().filter(|pool| full.insert(pool.resource.clone())) {
             let finding = out.fail(&pool.resource, "has no address left");
-            finding.evidence("addresses", pool.count().unwrap_or_default());
+            finding.evidence("addresses", pool.count());
             finding.evidence("waits", service.resource());
             finding.fix(Risk::None, "opens it", edit(metallb, &pool.resource));
         }
@@ -221,15 +223,32 @@ async fn examine_room(
     full
 }
 
-/// Whether a Service may get an address of a pool, as far as both say so.
-pub(crate) fn may_use(pool: &Pool, service: &Service) -> bool {
-    let asked = super::metallb_allocation::pool_asked(service);
-    let asks = asked.map_or(pool.auto_assign, |asked| asked == pool.name);
-    let in_namespace = pool.allocation.as_ref().is_none_or(|allocation| {
-        let namespaces = &allocation.namespaces;
-        namespaces.is_empty() || namespaces.iter().any(|n| n == service.metadata.namespace())
-    });
-    asks && in_namespace
+/// Whether a Service may get an address of a pool (MetalLB's source, internal/allocator); an error says
+/// why that isn't known.
+pub(crate) async fn is_for(cx: &Cx, pool: &Pool, service: &Service) -> Result<bool, FactError> {
+    let addresses = addresses_asked(service);
+    let asks = match pool_asked(service) {
+        Some(asked) => asked == pool.name,
+        None if addresses.is_empty() => pool.auto_assign,
+        None => addresses.iter().any(|at| at.parse().is_ok_and(|address| pool.contains(address))),
+    };
+    let Some(allocation) = pool.allocation.as_ref().filter(|_| asks) else { return Ok(asks) };
+    let own = service.metadata.namespace();
+    if !one_selects(&allocation.service_selectors, &service.metadata.labels) {
+        return Ok(false);
+    }
+    let (names, selectors) = (&allocation.namespaces, &allocation.namespace_selectors);
+    if names.is_empty() && selectors.is_empty() || names.iter().any(|name| name == own) {
+        return Ok(true);
+    }
+    if selectors.is_empty() {
+        return Ok(false);
+    }
+    let namespaces = cx.get(all::<Namespace>()).await?;
+    let namespace = namespaces.iter().find(|namespace| namespace.metadata.name == own);
+    let namespace = namespace
+        .ok_or_else(|| unreachable(format!("the labels of namespace {own} were not seen")))?;
+    Ok(one_selects(selectors, &namespace.metadata.labels))
 }
 
 /// What MetalLB itself says of its configuration.
@@ -406,6 +425,47 @@ mod tests {
                      MetalLB has a pool with an address that is free
         "#]]
         .assert_eq(&deployment.report(&MetalLbPool).await);
+    }
+
+    #[tokio::test]
+    async fn a_pool_is_full_where_no_family_of_its_has_an_address_left() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["status"] = json!({});
+        let pool = deployment.object("IPAddressPool");
+        pool["spec"]["addresses"] = json!(["fd00::/64"]);
+        pool["status"] = json!({ "assignedIPv4": 0, "availableIPv4": 0,
+            "assignedIPv6": 1, "availableIPv6": i64::MAX });
+        let says = deployment.report(&MetalLbPool).await;
+        assert!(says.contains("pass     onprem-metallb-pool"), "{says}");
+        deployment.object("IPAddressPool")["status"]["availableIPv6"] = 0.into();
+        let says = deployment.report(&MetalLbPool).await;
+        assert!(says.contains("has no address left"), "{says}");
+    }
+
+    #[tokio::test]
+    async fn a_full_pool_that_is_for_other_services_is_no_cause() {
+        let mut deployment = Deployment::healthy();
+        deployment.object("Service")["status"] = json!({});
+        let pool = deployment.object("IPAddressPool");
+        pool["status"] = json!({ "assignedIPv4": 7, "availableIPv4": 0 });
+        let other = json!({ "matchLabels": { "team": "other" } });
+        for allocation in [
+            json!({ "namespaces": ["shop"] }),
+            json!({ "serviceSelectors": [other] }),
+            json!({ "namespaces": ["istio-system"], "serviceSelectors": [other] }),
+        ] {
+            deployment.object("IPAddressPool")["spec"]["serviceAllocation"] = allocation;
+            let says = deployment.report(&MetalLbPool).await;
+            assert!(says.contains("pass     onprem-metallb-pool"), "{says}");
+        }
+        let by_label = json!({ "namespaces": ["shop"], "namespaceSelectors": [other] });
+        deployment.object("IPAddressPool")["spec"]["serviceAllocation"] = by_label;
+        let says = deployment.report(&MetalLbPool).await;
+        assert!(says.contains("unknown  onprem-metallb-pool"), "{says}");
+        deployment.add(json!({ "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": "istio-system", "labels": { "team": "other" } } }));
+        let says = deployment.report(&MetalLbPool).await;
+        assert!(says.contains("has no address left"), "{says}");
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::Hidden;
+
 /// How many variables of a value are looked at.
 const ENOUGH: usize = 100;
 
@@ -16,6 +18,20 @@ pub struct Expansion {
     pub variables: Vec<String>,
     /// How many others there are. What their names would be may be a part of a password.
     pub others: usize,
+    /// How many of those are no name of a variable, so that nothing is put for them: `$$`, `$1`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub no_names: usize,
+    /// How many of those have a small letter in them, as variables seldom do.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub small: usize,
+    /// The names that may be a part of a password, for whoever looks them up and shows them to nobody.
+    #[serde(skip)]
+    pub hidden: Vec<Hidden>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Expansion {
@@ -27,11 +43,19 @@ impl Expansion {
             let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let braced = value.contains(&format!("${{{name}}}"));
             let whole = value == format!("${name}") && name.contains('_');
-            let meant = !name.is_empty() && name.chars().all(is_name) && (braced || whole);
+            let is_one =
+                name.chars().all(is_name) && !name.starts_with(|c: char| c.is_ascii_digit());
+            let meant = !name.is_empty() && is_one && (braced || whole);
             if meant || !is_secret && !name.is_empty() {
                 found.variables.push(name.to_owned());
+                continue;
+            }
+            found.others += 1;
+            if name.is_empty() || !is_one {
+                found.no_names += 1;
             } else {
-                found.others += 1;
+                found.small += usize::from(name.contains(|c: char| c.is_ascii_lowercase()));
+                found.hidden.push(Hidden::keep(name));
             }
         }
         (found.others > 0 || !found.variables.is_empty()).then_some(found)
@@ -141,6 +165,15 @@ mod tests {
         assert_eq!(of("pa$word1").variables, Vec::<String>::new());
         assert_eq!(of("pa$word1").others, 1);
         assert_eq!(of("$Secret1").others, 1);
+        assert_eq!((of("pa$word1").small, of("$ECRET").small, of("$ECRET").others), (1, 0, 1));
+        assert_eq!((of("pa$$word").no_names, of("p$1").no_names, of("${}").no_names), (1, 1, 1));
+        for value in ["pa$word1", "$ECRET"] {
+            let found = of(value);
+            let names: Vec<_> = found.hidden.iter().filter_map(|name| name.reveal()).collect();
+            assert_eq!(names, [value.rsplit('$').next().unwrap()]);
+            let shown = format!("{found:?} {}", serde_json::to_string(&found).unwrap());
+            assert!(!shown.contains("word1") && !shown.contains("ECRET"), "{shown}");
+        }
         assert_eq!(of("$LDAP_BIND_PW").variables, ["LDAP_BIND_PW"]);
         assert_eq!(of("${LDAPPW}").variables, ["LDAPPW"]);
         assert_eq!(Expansion::of("bindPW", "plain", true), None);

@@ -33,6 +33,9 @@ pub struct DexConfig {
     /// Where it keeps what it must not forget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// The values of where that is in which Dex puts variables of its environment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub storage_expansions: Vec<Expansion>,
     /// Where it listens.
     pub web: DexWeb,
     /// Whether it has users of its own.
@@ -120,6 +123,9 @@ pub struct DexLdap {
     /// The certificate authorities to trust, which are public, as PEM.
     #[serde(rename = "rootCAData", skip_serializing_if = "Option::is_none")]
     pub root_ca_data: Option<String>,
+    /// Whether Dex shows a certificate of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub client_cert: bool,
     /// As whom Dex searches; empty: as nobody.
     #[serde(rename = "bindDN")]
     pub bind_dn: String,

@@ -40,9 +40,12 @@ fn document(text: &str) -> DexConfig {
     // Those that keep users out come first.
     slips.sort_by_key(|slip| slip.wrong == Wrong::Unknown);
     slips.truncate(SLIPS);
+    let mut storage_expansions = Vec::new();
+    find_expansions(root.map("storage").map("config").0, "", false, &mut storage_expansions);
     DexConfig {
         issuer: root.some("issuer"),
         storage: root.map("storage").some("type"),
+        storage_expansions,
         web: DexWeb {
             http: web.some("http"),
             https: web.some("https"),
@@ -179,6 +182,7 @@ fn ldap(keys: Keys<'_>) -> DexLdap {
         start_tls: keys.flag("startTLS"),
         root_ca: keys.some("rootCA"),
         root_ca_data: keys.some("rootCAData").map(|text| certificates(&text)),
+        client_cert: keys.some("clientCert").is_some(),
         bind_dn: keys.text("bindDN"),
         bind_pw: keys.sealed("bindPW"),
         password: Hidden::keep(&keys.text("bindPW")),
@@ -250,8 +254,18 @@ fn find_expansions(
         let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
         let is_secret = !is_ldap || SECRET.iter().any(|known| known.eq_ignore_ascii_case(&path));
         match value {
-            Value::String(text) => found.extend(Expansion::of(&path, text, is_secret)),
             Value::Object(map) => find_expansions(map, &path, is_ldap, found),
+            Value::Array(all) => {
+                for (at, one) in all.iter().enumerate() {
+                    let path = format!("{path}[{at}]");
+                    match one {
+                        Value::Object(map) => find_expansions(map, &path, is_ldap, found),
+                        Value::String(text) => found.extend(Expansion::of(&path, text, is_secret)),
+                        _ => (),
+                    }
+                }
+            }
+            Value::String(text) => found.extend(Expansion::of(&path, text, is_secret)),
             _ => (),
         }
     }

@@ -1,8 +1,10 @@
-//! How Kubeflow learns who signed in at the load balancer.
+//! How Istio's gateway learns who signed in.
 
-use kfcheck_kube::{Metadata, object};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+use super::{Metadata, null_is_empty};
+use crate::object;
 
 /// An `EnvoyFilter` of Istio's.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub struct AuthorizationPolicy {
     /// Its name.
     pub metadata: Metadata,
     /// What it asks for.
-    #[serde(deserialize_with = "kfcheck_kube::null_is_empty")]
+    #[serde(deserialize_with = "null_is_empty")]
     pub spec: AuthorizationPolicySpec,
 }
 
@@ -41,8 +43,26 @@ object!(
 #[serde(default)]
 pub struct AuthorizationPolicySpec {
     /// `CUSTOM`: somebody else is asked, who may also say who the user is.
-    #[serde(deserialize_with = "kfcheck_kube::null_is_empty")]
+    #[serde(deserialize_with = "null_is_empty")]
     pub action: String,
+    /// Who is asked.
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "ExtAuthProvider::is_none")]
+    pub provider: ExtAuthProvider,
+}
+
+/// Somebody who is asked, as the mesh's configuration calls him.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExtAuthProvider {
+    /// Its name: `oauth2-proxy`.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub name: String,
+}
+
+impl ExtAuthProvider {
+    fn is_none(&self) -> bool {
+        self.name.is_empty()
+    }
 }
 
 /// The words of a text that checks look for; the rest, which may be whole programs, is not kept.
@@ -53,10 +73,25 @@ pub struct Mentions(pub Vec<String>);
 /// or asks somebody else who it is.
 const WORDS: [&str; 4] = ["x-amzn-oidc", "kubeflow-userid", "ext_authz", "wasm"];
 
+/// Whom it may ask.
+const ASKED: [&str; 2] = ["authservice", "oauth2-proxy"];
+
+impl Mentions {
+    /// Whether it has to do with who the user is, whomever it asks.
+    pub fn is_of_users(&self) -> bool {
+        self.0.iter().any(|word| WORDS.contains(&word.as_str()))
+    }
+
+    /// Whether it has a word.
+    pub fn has(&self, word: &str) -> bool {
+        self.0.iter().any(|known| known == word)
+    }
+}
+
 impl<'de> Deserialize<'de> for Mentions {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = Value::deserialize(from)?.to_string().to_lowercase();
-        let found = WORDS.iter().filter(|word| text.contains(**word));
+        let found = WORDS.iter().chain(&ASKED).filter(|word| text.contains(**word));
         Ok(Self(found.map(|word| (*word).to_owned()).collect()))
     }
 }
@@ -74,5 +109,6 @@ mod tests {
         let again = serde_json::to_value(&filter).unwrap();
         let again: EnvoyFilter = serde_json::from_value(again).unwrap();
         assert_eq!(again.spec, filter.spec);
+        assert!(filter.spec.is_of_users() && !filter.spec.has("authservice"));
     }
 }
