@@ -147,13 +147,14 @@ impl Dex {
             Told::Map(_) => format!("kubectl edit {object} && {}", self.restart()),
             Told::Secret(_) => {
                 let entry = told.config().map_or("config.yaml", |config| &config.entry);
-                let file = "dex.yaml";
+                // What is secret in it is in a file of one's own for as long as it is edited, and the
+                // Secret's other entries stay.
                 format!(
-                    "kubectl get {object} -o go-template='{{{{index .data \"{entry}\" | base64decode}}}}' \
-                     > {file} && ${{EDITOR:-vi}} {file} && kubectl create secret generic {} -n {} \
-                     --from-file={entry}={file} --dry-run=client -o yaml | kubectl apply -f - && {}",
-                    told.metadata().name,
-                    self.namespace,
+                    "f=$(mktemp) && kubectl get {object} \
+                     -o go-template='{{{{index .data \"{entry}\" | base64decode}}}}' > \"$f\" && \
+                     ${{EDITOR:-vi}} \"$f\" && printf '{{\"data\":{{\"{entry}\":\"%s\"}}}}' \
+                     \"$(base64 < \"$f\" | tr -d '\\n')\" | kubectl patch {object} --type merge \
+                     --patch-file /dev/stdin && {}; rm -f \"$f\"",
                     self.restart()
                 )
             }

@@ -19,16 +19,14 @@ pub struct ProxyMode {
     pub by_config_map: bool,
     /// Whether it balances with IPVS.
     pub is_ipvs: bool,
-    /// Whether nodes answer ARP for their own addresses only.
-    pub strict_arp: bool,
-    /// Whether it is said that they don't, rather than left out.
-    pub is_said: bool,
+    /// Whether nodes answer ARP for their own addresses only; None: nothing is said, which is no.
+    pub strict_arp: Option<bool>,
 }
 
 impl ProxyMode {
     /// Whether every node answers ARP for the addresses of all Services.
     pub fn is_loose(&self) -> bool {
-        self.is_ipvs && !self.strict_arp
+        self.is_ipvs && self.strict_arp != Some(true)
     }
 }
 
@@ -46,8 +44,7 @@ impl Fact for KubeProxy {
                 told_by: map.resource(),
                 by_config_map: true,
                 is_ipvs: told.mode == "ipvs",
-                strict_arp: told.ipvs.strict_arp == Some(true),
-                is_said: told.ipvs.strict_arp.is_some(),
+                strict_arp: told.ipvs.strict_arp,
             };
             // What took its place may have left it there.
             let is_believed = !mode.is_loose() || is_running(cx).await?;
@@ -61,8 +58,7 @@ impl Fact for KubeProxy {
                 told_by: pod.workload(),
                 by_config_map: false,
                 is_ipvs: told("--proxy-mode") == Some("ipvs"),
-                strict_arp: told("--ipvs-strict-arp").is_some_and(|value| value != "false"),
-                is_said: false,
+                strict_arp: told("--ipvs-strict-arp").map(|value| value != "false"),
             }));
         }
         match (map, pods) {

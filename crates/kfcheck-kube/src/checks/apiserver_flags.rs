@@ -342,7 +342,7 @@ mod tests {
         let (old, new) = ("https://old.example.com/dex", "https://dex.example.com/dex");
         let server = server(&[SIGNS[0], SIGNS[1], "--oidc-issuer-url=https://dex.example.com"]);
         let maps = [map("auth", "dex-5k", old), map("auth", "dex-9t", new)];
-        let objects = [&maps[..], &[server.clone()]].concat();
+        let objects = [&maps[..], std::slice::from_ref(&server)].concat();
         assert!(with(&objects).await.contains("unknown  "));
         let pod = json!({ "apiVersion": "v1", "kind": "Pod",
             "metadata": { "namespace": "auth", "name": "dex-0" },

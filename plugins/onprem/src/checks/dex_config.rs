@@ -454,5 +454,8 @@ mod tests {
         let says = deployment.report(&DexConfigured).await;
         assert!(says.contains("Secret auth/dex is not what Dex can start with"), "{says}");
         assert!(says.contains("connectors[0].type is lpad"), "{says}");
+        // Its other entries stay, and nothing is left in a folder.
+        assert!(says.contains("f=$(mktemp)") && says.contains("rm -f \"$f\""), "{says}");
+        assert!(says.contains("kubectl patch secret"), "{says}");
     }
 }

@@ -75,7 +75,7 @@ async fn report(cx: &Cx, proxy: &ProxyMode, by_arp: &[&Announcer], out: &mut Fin
     for seen in answers {
         finding.evidence("wire", seen);
     }
-    if proxy.by_config_map && !proxy.is_said {
+    if proxy.by_config_map && proxy.strict_arp.is_none() {
         let name = &proxy.told_by.name;
         finding.fix(
             Risk::Restarts,

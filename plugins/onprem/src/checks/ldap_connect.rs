@@ -65,7 +65,7 @@ async fn judge(cx: &Cx, connector: &LdapConnector, answer: &LdapAnswer, out: &mu
         Some(_) => {
             let error = connect.error.as_deref().unwrap_or_default();
             let why = wrong(error, is_untrusted);
-            if why != UNTRUSTED && connector.ldap.client_cert && is_of_tls(error) {
+            if why != UNTRUSTED && connector.ldap.client_cert.is_some() && is_of_tls(error) {
                 let says = format!(
                     "{} is shown a certificate of Dex's own, and was asked without one: {error}",
                     connector.server

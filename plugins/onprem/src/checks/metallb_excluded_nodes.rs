@@ -1,5 +1,5 @@
 use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
-use kfcheck_kube::{Node, all, resource};
+use kfcheck_kube::{Container, Node, all, resource};
 
 use crate::{
     Announcer, Announcers, Installation, MetalLbFronts, Nodes, Part, address_resource,
@@ -85,17 +85,28 @@ fn examine(metallb: &Installation, announcer: &Announcer, nodes: &Nodes, out: &m
         format!("kubectl label node {first} {EXCLUDED}-"),
     );
     let set = metallb.speakers.iter().flatten().next();
-    if let Some(set) = set {
-        let patch = r#"'[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--ignore-exclude-lb=true"}]'"#;
+    if let (Some(set), Some(at)) = (set, speaker_at(metallb)) {
+        let patch = serde_json::json!([{ "op": "add",
+            "path": format!("/spec/template/spec/containers/{at}/args/-"),
+            "value": "--ignore-exclude-lb=true" }]);
         finding.fix(
             Risk::Restarts,
             "or has the speakers ignore it",
             format!(
-                "kubectl patch daemonset {} -n {} --type=json -p {patch}",
+                "kubectl patch daemonset {} -n {} --type=json -p '{patch}'",
                 set.metadata.name, metallb.namespace
             ),
         );
     }
+}
+
+/// Which of its pods' containers the speaker is; others may stand beside it.
+fn speaker_at(metallb: &Installation) -> Option<usize> {
+    let pod = metallb.pods_of(Part::Speaker).next()?;
+    let containers = &pod.spec.containers;
+    let is =
+        |container: &Container| container.name == "speaker" || container.image.contains("/speaker");
+    containers.iter().position(is).or((containers.len() == 1).then_some(0))
 }
 
 /// It can't be told whether MetalLB looks at the label; where every node has it, that matters.
@@ -173,6 +184,17 @@ mod tests {
             FAIL     onprem-metallb-excluded-nodes
                      A node that could announce is not excluded from load balancers
         "#]].assert_eq(&excluded().report(&MetalLbExcludedNodes).await);
+    }
+
+    #[tokio::test]
+    async fn the_speaker_is_told_and_not_what_is_beside_it() {
+        let mut deployment = excluded();
+        for name in ["speaker-1", "speaker-2"] {
+            deployment.named("Pod", name)["spec"]["containers"] = json!([
+                { "name": "reloader", "image": "frr:9" }, { "name": "speaker", "image": "s:1" }]);
+        }
+        let says = deployment.report(&MetalLbExcludedNodes).await;
+        assert!(says.contains("/spec/template/spec/containers/1/args/-"), "{says}");
     }
 
     #[tokio::test]

@@ -123,9 +123,9 @@ pub struct DexLdap {
     /// The certificate authorities to trust, which are public, as PEM.
     #[serde(rename = "rootCAData", skip_serializing_if = "Option::is_none")]
     pub root_ca_data: Option<String>,
-    /// Whether Dex shows a certificate of its own.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub client_cert: bool,
+    /// The file of the certificate that Dex shows for being itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<String>,
     /// As whom Dex searches; empty: as nobody.
     #[serde(rename = "bindDN")]
     pub bind_dn: String,

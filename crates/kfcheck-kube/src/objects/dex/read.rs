@@ -182,7 +182,7 @@ fn ldap(keys: Keys<'_>) -> DexLdap {
         start_tls: keys.flag("startTLS"),
         root_ca: keys.some("rootCA"),
         root_ca_data: keys.some("rootCAData").map(|text| certificates(&text)),
-        client_cert: keys.some("clientCert").is_some(),
+        client_cert: keys.some("clientCert"),
         bind_dn: keys.text("bindDN"),
         bind_pw: keys.sealed("bindPW"),
         password: Hidden::keep(&keys.text("bindPW")),
