@@ -153,6 +153,7 @@ pub enum Collected {
     #[command(after_help = "Examples:\n  \
         kubectl kfcheck collect gcp                      # into kfcheck-gcp.tar.gz\n  \
         kubectl kfcheck collect gcp -o evidence/         # into a folder, to look into\n  \
+        kubectl kfcheck collect gcp --anonymize          # to be given away\n  \
         kubectl kfcheck collect gcp --script > collect.sh  # for somebody who may not run this\n\n\
         What comes of it is inspected with `kubectl kfcheck gcp --bundle PATH`.")]
     Gcp(Collect<GoogleArgs>),
@@ -231,6 +232,13 @@ pub struct Collect<C: CloudArgs> {
     /// Print a shell script instead, which needs kubectl, gcloud and jq and writes the same.
     #[arg(long)]
     pub script: bool,
+    /// Put pseudonyms in the place of accounts, projects, e-mail addresses, host names and public
+    /// addresses; the same one for the same name, so that the same is wrong.
+    #[arg(long, conflicts_with = "script")]
+    pub anonymize: bool,
+    /// Take what this bundle holds, and touch no network.
+    #[arg(long, value_name = "PATH", conflicts_with = "script", conflicts_with_all = ASKS)]
+    pub bundle: Option<PathBuf>,
     /// Show each call, with the time it took.
     #[arg(short, long)]
     pub verbose: bool,

@@ -3,7 +3,7 @@ use std::{
     path::Path,
 };
 
-use kfcheck::{Fault, Runner};
+use kfcheck::{Bundle, Fault, Runner, World};
 
 use crate::{
     Provider,
@@ -27,18 +27,35 @@ pub(crate) async fn run<C: CloudArgs>(
     let output = args.output.clone().unwrap_or_else(default);
     refuse_to_mix(&output)?;
     let runner = Runner::default();
-    let asked =
-        ask(provider, &args.live, &args.entrance, args.verbose, &runner, &provider.checks).await;
-    let (world, report) = asked;
+    let (world, report) = match &args.bundle {
+        Some(path) => {
+            let bundle = Bundle::open(path).map_err(|error| error.to_string())?;
+            let world = World::replay(bundle).path(&provider.path).setting(args.entrance.target());
+            let world = (provider.prepare)(world);
+            let report = runner.run(&world, &provider.checks).await;
+            (world, report)
+        }
+        None => {
+            let checks = &provider.checks;
+            ask(provider, &args.live, &args.entrance, args.verbose, &runner, checks).await
+        }
+    };
     let bundle = world.bundle().made_by(provider.name, TOOL.name, TOOL.version);
+    let bundle = if args.anonymize {
+        let anonymized = bundle.anonymized();
+        anonymized.map_err(|error| format!("cannot read what was collected: {error}"))?
+    } else {
+        bundle
+    };
     bundle.write(&output).map_err(|error| {
         format!("cannot write {}: {error}; name another place with -o", output.display())
     })?;
     let mut says = format!(
-        "{} holds what was seen, in {} files; secrets are left out.\n\
+        "{} holds what was seen, in {} files; secrets are left out{}.\n\
          kubectl kfcheck {} --bundle {} inspects it.\n",
         output.display(),
         bundle.texts().count(),
+        if args.anonymize { ", and names are pseudonyms" } else { "" },
         provider.name,
         output.display(),
     );

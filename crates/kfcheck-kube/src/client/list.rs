@@ -44,12 +44,16 @@ pub(crate) async fn list<K: Object>(
     let (connection, api) = installed(cx, &K::KIND).await?;
     let version = api.strip_prefix("/apis/").or(api.strip_prefix("/api/")).unwrap_or(&api);
     let plural = K::KIND.plural;
+    let group = version.split_once('/').map(|(group, _)| format!("{plural}.{group}"));
+    // An older server has the kind in an older group.
+    let of_group = |need: &&&str| group.as_ref().is_some_and(|group| need.ends_with(&**group));
+    let listing = K::NEEDS.iter().find(of_group).copied().unwrap_or(K::NEEDS[0]);
     let path = match namespace.as_ref().filter(|_| K::KIND.namespaced) {
         Some(namespace) => format!("{api}/namespaces/{namespace}/{plural}"),
         None => format!("{api}/{plural}"),
     };
     if let Some(name) = name {
-        let permission = K::NEEDS[0].replacen("list ", "get ", 1);
+        let permission = listing.replacen("list ", "get ", 1);
         let answer = connection.get(cx, &format!("{path}/{name}"), JSON).await?;
         return match answer.body(&path, &permission) {
             Ok(body) => Ok(vec![read(&path, version, &body)?]),
@@ -58,7 +62,7 @@ pub(crate) async fn list<K: Object>(
         };
     }
     let kind = K::KIND.resource();
-    pages(cx, &connection, &path, &Listed { version, kind: &kind, permission: K::NEEDS[0] }).await
+    pages(cx, &connection, &path, &Listed { version, kind: &kind, permission: listing }).await
 }
 
 /// What is listed.

@@ -25,7 +25,10 @@ mod workload;
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 
 use jiff::Timestamp;
-use kfcheck::{Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection, redact::redact};
+use kfcheck::{
+    Cx, Fact, FactError, Named, ObjectKind, Place, Resource, Selection,
+    redact::{REDACTED, redact},
+};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 pub use self::{
@@ -129,7 +132,10 @@ macro_rules! object {
             const CALLED: &'static str = $called;
             const FACT: &'static str = concat!("kube.", $plural, ".", $group);
             const ON_PATH: &'static str = concat!("kube.onPath.", $plural, ".", $group);
-            const NEEDS: &'static [&'static str] = &[concat!("list ", $plural, ".", $group)];
+            const NEEDS: &'static [&'static str] = &[
+                concat!("list ", $plural, ".", $group)
+                $(, concat!("list ", $plural, ".", $older))*
+            ];
         }
 
         $crate::object!(@named $type, $called);
@@ -145,7 +151,8 @@ macro_rules! object {
             };
             const FACT: &'static str = concat!("kube.", $plural);
             const ON_PATH: &'static str = concat!("kube.onPath.", $plural);
-            const NEEDS: &'static [&'static str] = &[concat!("list ", $plural)];
+            const NEEDS: &'static [&'static str] =
+                &[concat!("list ", $plural) $(, concat!("list ", $plural, ".", $older))*];
         }
 
         $crate::object!(@named $type, $kind);
@@ -169,7 +176,7 @@ pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// What selectors look at.
-    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "without_secrets", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What controllers are told, and write down. Secrets are taken out.
     #[serde(deserialize_with = "without_secrets", skip_serializing_if = "BTreeMap::is_empty")]
@@ -316,14 +323,19 @@ fn lean<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T
     Ok(all)
 }
 
+/// How annotations and labels end that have a secret for a value, and not the name of one.
+const SECRETS: [&str; 6] = ["token", "password", "passwd", "apikey", "api-key", "credentials"];
+
 fn without_secrets<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
     let all: Option<BTreeMap<String, String>> = Option::deserialize(from)?;
     let mut all = all.unwrap_or_default();
     all.remove("kubectl.kubernetes.io/last-applied-configuration");
-    for value in all.values_mut() {
-        *value = redact(value).into_owned();
+    for (key, value) in &mut all {
+        let called = key.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        let is_secret = SECRETS.iter().any(|word| called.ends_with(word));
+        *value = if is_secret { REDACTED.to_owned() } else { redact(value).into_owned() };
     }
     Ok(all)
 }

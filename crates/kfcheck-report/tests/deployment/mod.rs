@@ -33,6 +33,7 @@ pub(crate) fn finding(severity: Severity, resource: Resource, message: &str) -> 
         hearsay: false,
         evidence: Vec::new(),
         remedies: Vec::new(),
+        suppressed: None,
     }
 }
 

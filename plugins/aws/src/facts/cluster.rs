@@ -118,7 +118,7 @@ fact! {
 
 fact! {
     /// The node groups of a cluster that EKS keeps.
-    Nodegroups { cluster }, "nodegroups", "eks:DescribeNodegroup" => Vec<Nodegroup>,
+    Nodegroups { cluster }, "nodegroups", "eks:DescribeNodegroup" and "eks:ListNodegroups" => Vec<Nodegroup>,
     Place::listed("aws/eks/describe-nodegroup", "nodegroups", [("clusterName", cluster)],
         format!("aws eks describe-nodegroup --cluster-name {cluster} --nodegroup-name NAME")),
     |cx, aws| {

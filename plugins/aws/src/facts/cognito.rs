@@ -112,7 +112,7 @@ fact! {
 fact! {
     /// Who else signs users of a pool in.
     IdentityProviders { pool }, "identityProviders",
-    "cognito-idp:DescribeIdentityProvider" => Vec<IdentityProvider>,
+    "cognito-idp:DescribeIdentityProvider" and "cognito-idp:ListIdentityProviders" => Vec<IdentityProvider>,
     Place::listed("aws/cognito-idp/describe-identity-provider", "IdentityProviders",
         [("UserPoolId", pool)],
         format!("aws cognito-idp describe-identity-provider --user-pool-id {pool} --provider-name NAME")),

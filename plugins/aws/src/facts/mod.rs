@@ -34,7 +34,7 @@ use crate::client::is_absent;
 /// Declares a fact that asks one of AWS's APIs: its parameters, what IAM calls the permission, where
 /// a bundle keeps the answer, and how it is asked for.
 macro_rules! fact {
-    ($(#[doc = $doc:literal])+ $fact:ident, $name:literal, $action:literal => $value:ty,
+    ($(#[doc = $doc:literal])+ $fact:ident, $name:literal, $action:literal $(and $more:literal)* => $value:ty,
         $place:expr, |$cx:ident, $aws:ident| $ask:expr) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug, serde::Serialize)]
@@ -42,7 +42,7 @@ macro_rules! fact {
 
         impl kfcheck::Fact for $fact {
             const NAME: &'static str = concat!("aws.", $name);
-            const NEEDS: &'static [&'static str] = &[$action];
+            const NEEDS: &'static [&'static str] = &[$action $(, $more)*];
             const TIMEOUT: std::time::Duration = $crate::facts::TIMEOUT;
             type Value = $value;
 
@@ -57,7 +57,7 @@ macro_rules! fact {
             }
         }
     };
-    ($(#[doc = $doc:literal])+ $fact:ident { $($param:ident),+ }, $name:literal, $action:literal => $value:ty,
+    ($(#[doc = $doc:literal])+ $fact:ident { $($param:ident),+ }, $name:literal, $action:literal $(and $more:literal)* => $value:ty,
         $place:expr, |$cx:ident, $aws:ident| $ask:expr) => {
         $(#[doc = $doc])+
         #[allow(missing_docs, reason = "the parameters are the API's, and its reference has them")]
@@ -68,7 +68,7 @@ macro_rules! fact {
 
         impl kfcheck::Fact for $fact {
             const NAME: &'static str = concat!("aws.", $name);
-            const NEEDS: &'static [&'static str] = &[$action];
+            const NEEDS: &'static [&'static str] = &[$action $(, $more)*];
             const TIMEOUT: std::time::Duration = $crate::facts::TIMEOUT;
             type Value = $value;
 
