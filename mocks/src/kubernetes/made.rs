@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use http::{Method, StatusCode, request::Parts};
 use serde_json::{Value, json};
 
-use super::{Cluster, Failure, Query, access::pods, exec::print, json_answer};
+use super::{Cluster, Failure, Query, exec::print, json_answer};
 use crate::server::lock;
 
 /// The pods by namespace and name.
@@ -26,9 +26,8 @@ impl Cluster {
         match (&head.method, rest) {
             (&Method::POST, []) => Some(self.make(namespace, head, body).await),
             (&Method::DELETE, [name]) => {
-                let gone = lock(&self.made).remove(&key(name));
-                let missing = || Failure::not_found(&pods(), name);
-                Some(gone.map(|pod| json_answer(&pod)).ok_or_else(missing))
+                let gone = lock(&self.made).remove(&key(name))?;
+                Some(Ok(json_answer(&gone)))
             }
             (&Method::GET, [name]) => find(name).map(|pod| Ok(json_answer(&pod))),
             (&Method::GET, [name, "exec"]) => {

@@ -33,7 +33,7 @@ const HOST_FIELDS: [&str; 22] = [
 
 /// Domains of clouds and of projects, which say nothing of who uses them, and what nobody can own
 /// (RFC 2606, RFC 6761).
-const COMMON: [&str; 40] = [
+const COMMON: [&str; 41] = [
     "amazonaws.com",
     "amazoncognito.com",
     "aws.amazon.com",
@@ -59,6 +59,7 @@ const COMMON: [&str; 40] = [
     "googleapis.com",
     "googleusercontent.com",
     "gserviceaccount.com",
+    "gstatic.com",
     "internal",
     "invalid",
     "istio.io",
