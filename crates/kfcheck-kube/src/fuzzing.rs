@@ -15,8 +15,11 @@ use crate::{
     registry,
 };
 
+/// Reads an object.
+type Reader = fn(&str);
+
 /// What the kinds are called, each with how one of its objects is read.
-const KINDS: [(&str, fn(&str)); 23] = [
+const KINDS: [(&str, Reader); 24] = [
     (ApiGateway::KIND.kind, kept::<ApiGateway>),
     (ApiRoute::KIND.kind, kept::<ApiRoute>),
     (Certificate::KIND.kind, kept::<Certificate>),
@@ -37,6 +40,7 @@ const KINDS: [(&str, fn(&str)); 23] = [
     (Policy::KIND.kind, kept::<Policy>),
     (RequestAuthentication::KIND.kind, kept::<RequestAuthentication>),
     (Secret::KIND.kind, kept::<Secret>),
+    (Service::KIND.kind, kept::<Service>),
     (StatefulSet::KIND.kind, kept::<StatefulSet>),
     (ValidatingWebhook::KIND.kind, kept::<ValidatingWebhook>),
     (VirtualService::KIND.kind, kept::<VirtualService>),
@@ -49,7 +53,6 @@ pub fn objects(bytes: &[u8]) {
     let Some(kind) = value["kind"].as_str() else { return };
     KINDS.iter().filter(|(known, _)| *known == kind).for_each(|(_, kept)| kept(text));
     if kind == Service::KIND.kind {
-        kept::<Service>(text);
         for said in serde_json::from_str::<Service>(text)
             .iter()
             .flat_map(|s| s.metadata.annotations.values())

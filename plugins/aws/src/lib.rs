@@ -9,6 +9,9 @@ mod complaints;
 mod controller;
 mod facts;
 mod fronts;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hosts;
 mod node_roles;
 mod path;

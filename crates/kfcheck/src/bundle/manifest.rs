@@ -304,6 +304,6 @@ mod tests {
     #[test]
     fn however_many_lists_seem_to_begin_a_text_is_gone_through_once() {
         let text = "metadata:\n".repeat(200_000) + "x: 1\n" + &"items:\n".repeat(200_000);
-        assert_eq!(cut(&text), [0..text.len()]);
+        assert_eq!(cut(&text), std::slice::from_ref(&(0..text.len())));
     }
 }

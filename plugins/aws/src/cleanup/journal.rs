@@ -149,7 +149,11 @@ impl Journal {
 
 /// The entries of a journal, in order. A last line that was not written to its end is left out.
 pub fn entries(path: &Path) -> io::Result<Vec<Entry>> {
-    let mut reader = BufReader::new(File::open(path)?);
+    read(BufReader::new(File::open(path)?), path)
+}
+
+/// The same of what comes from `path`.
+pub(crate) fn read(mut reader: impl BufRead, path: &Path) -> io::Result<Vec<Entry>> {
     let mut all = Vec::new();
     let mut line = Vec::new();
     loop {
@@ -256,5 +260,24 @@ impl Progress {
             | Entry::Event { .. }
             | Entry::Stopped { .. } => (),
         }
+    }
+}
+
+/// What holds whatever stands in a journal.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::{Entry, Progress};
+
+    /// There are as many steps as were planned and added, each with a number of its own.
+    pub(crate) fn progress(entries: &[Entry]) {
+        let Some(progress) = Progress::of(entries) else { return };
+        let added = entries.iter().map(|entry| match entry {
+            Entry::Added { steps, .. } => steps.len(),
+            _ => 0,
+        });
+        assert_eq!(progress.steps.len(), progress.plan.steps.len() + added.sum::<usize>());
+        let mut ids: Vec<_> = progress.steps.iter().map(|state| state.id).collect();
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(0..progress.steps.len()));
     }
 }

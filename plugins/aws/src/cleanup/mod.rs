@@ -23,7 +23,7 @@ mod apply;
 mod estate;
 mod facts;
 mod hand;
-mod journal;
+pub(crate) mod journal;
 mod owned;
 mod plan;
 mod whose;

@@ -131,7 +131,7 @@ fn secured(protocol: &str) -> &'static str {
 }
 
 /// What the Service says is spoken, by the names of its ports.
-fn protocols(service: &Service) -> serde_json::Result<BTreeMap<String, String>> {
+pub(crate) fn protocols(service: &Service) -> serde_json::Result<BTreeMap<String, String>> {
     let Some(text) = service.metadata.annotation(&ANNOTATIONS) else { return Ok(BTreeMap::new()) };
     let all: BTreeMap<String, String> = serde_json::from_str(text)?;
     Ok(all.into_iter().map(|(name, protocol)| (name, protocol.to_uppercase())).collect())

@@ -1,0 +1,6 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    kfcheck_kube::fuzzing::objects(bytes);
+    kfcheck_probe::fuzzing::answers(bytes);
+});
