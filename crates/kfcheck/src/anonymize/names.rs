@@ -118,7 +118,9 @@ impl Names {
     /// Learns what stands in a text.
     pub(super) fn learn_text(&mut self, text: &str) {
         for pattern in [&URL, &MAIL, &SAID] {
-            found(pattern, text).into_iter().for_each(|host| self.learn_host(host));
+            for host in found(pattern, text) {
+                self.learn_host(host);
+            }
         }
         for pattern in [&ARN, &NUMBER] {
             self.numbers.extend(found(pattern, text).into_iter().map(str::to_owned));

@@ -66,7 +66,7 @@ impl Pseudonyms {
             let written = this.write(&plain);
             (written != plain).then(|| STANDARD.encode(written))
         });
-        let text = self.replace(&MAIL, &text, |this, found| this.mail(found));
+        let text = self.replace(&MAIL, &text, Self::mail);
         let text = self.replace(&HOST, &text, |this, found| this.host(&found[0]));
         let text = self.replace(&COMPONENTS, &text, |this, found| this.components(&found[0]));
         let text = self.replace(&V4, &text, |this, found| this.v4(&found[0]));
