@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// Inspects, and writes down what was seen instead of what is wrong.
+#[allow(clippy::single_match_else, reason = "two sources, side by side")]
 pub(crate) async fn run<C: CloudArgs>(
     args: &Collect<C>,
     provider: &Provider,

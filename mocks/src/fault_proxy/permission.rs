@@ -47,9 +47,8 @@ fn kubernetes(method: &str, segments: &[&str]) -> Option<String> {
     };
     let (plural, name, below) = match *rest {
         [] => return None,
-        ["namespaces", _, plural] => (plural, None, None),
         ["namespaces", _, plural, name, below] => (plural, Some(name), Some(below)),
-        [plural] => (plural, None, None),
+        ["namespaces", _, plural] | [plural] => (plural, None, None),
         ["namespaces", _, plural, name] | [plural, name, ..] => (plural, Some(name), None),
     };
     let verb = match (method, name, below) {

@@ -74,7 +74,9 @@ mod tests {
 
     fn anonymized(name: &str, text: &str) -> String {
         let bundle = Bundle::default().with_text(name, text).anonymized().unwrap();
-        bundle.texts().map(|(name, text)| format!("{name}\n{}\n", text.unwrap())).collect()
+        bundle
+            .texts()
+            .fold(String::new(), |all, (name, text)| all + name + "\n" + &text.unwrap() + "\n")
     }
 
     #[test]
