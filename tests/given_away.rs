@@ -40,7 +40,6 @@ fn essence(report: &Report) -> (Vec<String>, Vec<String>) {
 }
 
 #[tokio::test]
-#[ignore = "a registry that only images name keeps its name still"]
 async fn an_anonymous_bundle_has_the_same_causes_and_nobodys_names() {
     let mut tried = 0;
     for folder in scenarios() {

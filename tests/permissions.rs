@@ -12,7 +12,7 @@ use expect_test::expect_file;
 use kfcheck::{Report, Runner};
 use kfcheck_mocks::{Api, FaultProxy, Proxy};
 use kfcheck_report::{Style, text};
-use kfcheck_tests::{Covering, Sky, covering, program, provider, provider_of, root, scenarios};
+use kfcheck_tests::{Sky, covering, program, provider, provider_of, root, scenarios};
 use serde_json::Value;
 
 const VERBOSE: Style = Style { verbose: true, colour: false };
@@ -118,9 +118,19 @@ async fn try_out(name: &str, api: Api) {
     let cloud = if name == "onprem" { BTreeSet::new() } else { granted(api, &[name]) };
     let cluster = granted(Api::Kubernetes, &["kubernetes", "--for", name, "--exec"]);
     let mut unneeded: BTreeSet<_> = cloud.union(&cluster).cloned().collect();
-    let all: Vec<Covering> = covering(name).await;
-    for one in &all {
-        let sky = one.sky().await;
+    // Those that ask for everything first, then whatever else may ask for what is left.
+    let chosen: Vec<_> = covering(name).await.into_iter().map(|one| one.folder).collect();
+    let others = scenarios().into_iter().filter(|folder| {
+        provider_of(folder).name == name
+            && folder.join("bundle/kubernetes").exists()
+            && !chosen.contains(folder)
+    });
+    for folder in chosen.iter().cloned().chain(others) {
+        if unneeded.iter().all(|permission| is_shown(permission, &cluster, &unneeded)) {
+            break;
+        }
+        let shown = folder.display();
+        let sky = Sky::over(&folder.join("bundle")).await;
         let expected = plain(&sky, name).await;
         let full = gated(&sky, name, &cluster, &cloud).await;
         let taken = full.cloud.as_ref().map(Proxy::taken).unwrap_or_default();
@@ -129,8 +139,8 @@ async fn try_out(name: &str, api: Api) {
             !cloud.contains(*one) && !cluster.contains(*one) && !one.contains(".cnrm.")
         };
         let lacking: Vec<_> = taken.iter().filter(is_lacking).collect();
-        assert!(lacking.is_empty(), "{}: not granted: {lacking:?}", one.name());
-        assert_eq!(text(&full.report, VERBOSE), expected, "{}: something is denied", one.name());
+        assert!(lacking.is_empty(), "{shown}: not granted: {lacking:?}");
+        assert_eq!(text(&full.report, VERBOSE), expected, "{shown}: something is denied");
         for permission in taken.intersection(&unneeded.clone()) {
             let without = |all: &BTreeSet<String>| {
                 all.iter().filter(|one| *one != permission).cloned().collect::<BTreeSet<_>>()
@@ -146,11 +156,16 @@ async fn try_out(name: &str, api: Api) {
         }
     }
     // One of a kind is got where its list isn't asked for, and RBAC is granted by kind.
-    let kinds: BTreeSet<_> =
-        cluster.difference(&unneeded).map(|one| kind(one).to_owned()).collect();
-    unneeded.retain(|permission| !kinds.contains(kind(permission)));
-    assert!(unneeded.is_empty(), "{name}: nothing is missed without {unneeded:#?}");
+    let left: Vec<_> =
+        unneeded.iter().filter(|one| !is_shown(one, &cluster, &unneeded)).cloned().collect();
+    assert!(left.is_empty(), "{name}: nothing is missed without {left:#?}");
     println!("{name}: {} permissions of the cloud, {} of the cluster", cloud.len(), cluster.len());
+}
+
+/// Whether another permission of the same kind was seen to be needed.
+fn is_shown(permission: &str, cluster: &BTreeSet<String>, unneeded: &BTreeSet<String>) -> bool {
+    cluster.contains(permission)
+        && cluster.difference(unneeded).any(|other| kind(other) == kind(permission))
 }
 
 fn kind(permission: &str) -> &str {
@@ -164,19 +179,16 @@ fn kind(permission: &str) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not every printed permission is used in a chosen scenario yet"]
 async fn what_is_printed_for_google_is_enough_and_none_of_it_is_too_much() {
     try_out("gcp", Api::Google).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not every printed permission is used in a chosen scenario yet"]
 async fn what_is_printed_for_aws_is_enough_and_none_of_it_is_too_much() {
     try_out("aws", Api::Aws).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not every printed permission is used in a chosen scenario yet"]
 async fn what_is_printed_for_a_cluster_on_premises_is_enough_and_none_of_it_is_too_much() {
     try_out("onprem", Api::Kubernetes).await;
 }

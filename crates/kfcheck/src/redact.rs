@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::LazyLock};
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 /// What is put in the place of a secret.
 pub const REDACTED: &str = "(redacted)";
@@ -47,10 +47,32 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     patterns.into_iter().filter_map(compile).collect()
 });
 
-/// `text` without what looks like a secret.
+/// How often a text is gone over at most.
+const PASSES: usize = 8;
+
+/// `text` without what looks like a secret. It is gone over until nothing more is found: what was written
+/// down of it is then read again as it is.
 pub fn redact(text: &str) -> Cow<'_, str> {
+    let mut clean = pass(text);
+    for _ in 1..PASSES {
+        match pass(&clean) {
+            Cow::Owned(cleaner) if cleaner != clean => clean = Cow::Owned(cleaner),
+            _ => break,
+        }
+    }
+    clean
+}
+
+/// Goes over a text once. What is taken out already stays as it is written, in quotes or not.
+fn pass(text: &str) -> Cow<'_, str> {
     SECRETS.iter().fold(Cow::Borrowed(text), |text, (secret, keep)| {
-        match secret.replace_all(&text, *keep) {
+        let clean = |found: &Captures<'_>| {
+            let mut clean = String::new();
+            found.expand(keep, &mut clean);
+            let bare = |text: &str| text.replace(['"', '\''], "");
+            if bare(&found[0]) == bare(&clean) { found[0].to_owned() } else { clean }
+        };
+        match secret.replace_all(&text, clean) {
             Cow::Borrowed(_) => text,
             Cow::Owned(clean) => Cow::Owned(clean),
         }
@@ -59,6 +81,8 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{SECRETS, redact};
 
     #[test]
@@ -93,6 +117,72 @@ mod tests {
             ("Required JWT token is missing", "Required JWT token is missing"),
         ] {
             assert_eq!(redact(text), clean);
+            assert_eq!(redact(clean), clean, "once more");
+        }
+    }
+
+    /// What may be next to a secret.
+    fn words() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "token",
+            "password",
+            "client_secret",
+            "--token",
+            "--api-key",
+            "Bearer",
+            "Basic",
+            "Cookie",
+            "authorization",
+            "bindPW",
+            "credentials",
+            "private_key",
+            "abcdefgh1",
+            "hunter2",
+            "Zm9vYmFyYmF6",
+            "(redacted)",
+            "eyJhbGciOi.eyJzdWIiOi.c2ln",
+            "ya29.abcdefghijkl",
+            "AKIAABCDEFGHIJKLMNOP",
+            "https://",
+            "user",
+            "@",
+            "host/",
+            ":",
+            "=",
+            " ",
+            "\"",
+            "'",
+            ",",
+            "{",
+            "}",
+            "(",
+            ")",
+            "\n",
+            ".",
+            "-",
+            "é",
+            ";",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----END PRIVATE KEY-----",
+        ]);
+        prop::collection::vec(word, 0..12).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_clean_stays_as_it_is(text in words(), any in any::<String>()) {
+            for text in [text, any] {
+                let clean = redact(&text);
+                prop_assert_eq!(redact(&clean), clean.as_ref());
+            }
+        }
+
+        #[test]
+        fn a_password_is_taken_out_whatever_stands_around(before in words(), after in words()) {
+            let text = format!("{before}\n password=hunter3hunter3\n{after}");
+            prop_assert!(!redact(&text).contains("hunter3"));
         }
     }
 }

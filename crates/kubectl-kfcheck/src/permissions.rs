@@ -40,7 +40,8 @@ fn pretty(policy: &Value) -> Result<String, String> {
     Ok(text + "\n")
 }
 
-/// What the facts of a provider need, or those of all.
+/// What the facts need that the checks of a provider ask for, or those of all providers. A fact that none
+/// of them asks for in any scenario is none of theirs.
 fn needs(
     providers: &[Provider],
     provider: Option<&str>,
@@ -55,9 +56,6 @@ fn needs(
     }
     let facts = ours.iter().flat_map(|provider| &provider.facts);
     let all = |fact: &FactMeta| fact.needs.iter().copied();
-    if !only.minimal {
-        return Ok(facts.flat_map(all).collect());
-    }
     let known: BTreeMap<String, BTreeSet<String>> =
         serde_json::from_str(FACTS_OF_CHECKS).map_err(|error| error.to_string())?;
     let mut checks = Vec::new();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     BackendConfig, BackendConfigNames, BackendService, LogEntry, NegAnnotation, NegStatus,
-    checks::backend_protocol, events::Complaint, firewall, ingress,
+    ProbeResult, checks::backend_protocol, events::Complaint, firewall, ingress,
 };
 
 /// The text of an annotation, the words of a controller, the ports of a firewall rule, or what is kept
@@ -22,11 +22,8 @@ pub fn said(bytes: &[u8]) {
         assert!(LogEntry::probes(&entries, |_| true).len() <= entries.len());
         for entry in &entries {
             let _ = entry.denied();
-            let _ = entry
-                .json_payload
-                .health_check_probe_result
-                .as_ref()
-                .and_then(|probe| probe.status());
+            let _ =
+                entry.json_payload.health_check_probe_result.as_ref().and_then(ProbeResult::status);
         }
     }
     let clause = Complaint::of(text).clause();

@@ -97,7 +97,7 @@ pattern!(URL, r"(?i)\b[a-z][a-z0-9+.-]*(?:://|%3a%2f%2f)(?:[^/@\s]*@)?([a-z0-9._
 pattern!(MAIL, r"[A-Za-z0-9_.+-]+(?:@|%40)([A-Za-z0-9.-]+)");
 pattern!(
     SAID,
-    r"(?im)(?:\bhosts?|hostname|domain|\blookup|\bdial|\btcp)[\\\x22']*(?::|=| )\s*-?\s*[\\\x22']*(?:\*\.)?([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)"
+    r"(?im)(?:\bhosts?|hostname|domain|image|\blookup|\bdial|\btcp)[\\\x22']*(?::|=| )\s*-?\s*[\\\x22']*(?:\*\.)?([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)"
 );
 pattern!(ARN, r"\barn:[a-z-]+:[a-z0-9-]*:[a-z0-9-]*:([0-9]{12}):");
 pattern!(
