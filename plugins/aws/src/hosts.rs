@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use kfcheck::{Cx, Fact, FactError};
+use kfcheck::{Cx, Fact, FactError, Fault};
 use kfcheck_kube::{Entrances, Gateway, Target, within};
 use kfcheck_probe::{DnsAnswer, DnsProbe};
 use serde::Serialize;
@@ -31,13 +31,25 @@ impl Fact for Hosts {
             return Ok(said);
         }
         // One of them that isn't known leaves the others.
+        let mut unknown = None;
         for guessed in [by_client(cx).await, by_record(cx).await, by_certificate(cx).await] {
-            let found: BTreeSet<_> = guessed.unwrap_or_default().into_iter().collect();
+            let found: BTreeSet<_> = match guessed {
+                Ok(found) => found.into_iter().collect(),
+                Err(error) => {
+                    unknown = unknown.or(Some(error));
+                    continue;
+                }
+            };
             if !found.is_empty() {
                 return Ok(found.into_iter().collect());
             }
         }
-        by_gateway(cx).await
+        let named = by_gateway(cx).await?;
+        // That nobody has a name for it is not known then.
+        match unknown {
+            Some(error) if named.is_empty() => Err(error),
+            _ => Ok(named),
+        }
     }
 }
 
@@ -142,9 +154,11 @@ async fn balancer_names(cx: &Cx) -> Vec<String> {
 
 /// By what Istio's Gateway for Kubeflow lets in.
 async fn by_gateway(cx: &Cx) -> Result<Vec<String>, FactError> {
-    let gateways = cx.get(within::<Gateway>("kubeflow")).await;
-    let hosts =
-        gateways.iter().flat_map(|all| all.iter()).flat_map(|gateway| &gateway.spec.servers);
+    let gateways = match cx.get(within::<Gateway>("kubeflow")).await {
+        Err(FactError { fault: Fault::Absent(_), .. }) => return Ok(Vec::new()),
+        read => read?,
+    };
+    let hosts = gateways.iter().flat_map(|gateway| &gateway.spec.servers);
     let hosts = hosts.flat_map(|server| &server.hosts);
     // A namespace may stand before a name.
     let hosts = hosts.map(|host| host.rsplit('/').next().unwrap_or(host).to_lowercase());
