@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, stream};
 use kfcheck_aws::cleanup::{Entry, entries};
 use kfcheck_mocks::{
     CloudFormation, CloudFormationMock, Fault, Moment, Then, Times, World, Worlds,
@@ -560,8 +560,12 @@ async fn killed_at_any_call_it_comes_to_the_same_end() {
         }
     }
     let mut tried = 0;
-    for (nth, moment) in points {
-        let Some((changes, end)) = killed_at(nth, moment).await else { continue };
+    let killed = points.into_iter().map(|(nth, moment)| {
+        tokio::spawn(async move { (nth, moment, killed_at(nth, moment).await) })
+    });
+    let mut killed = stream::iter(killed).buffer_unordered(3);
+    while let Some(one) = killed.next().await {
+        let (nth, moment, Some((changes, end))) = one.unwrap() else { continue };
         tried += 1;
         assert_eq!(changes, expected, "killed at {nth} {moment:?}");
         assert_eq!(end, at_the_end, "killed at {nth} {moment:?}");

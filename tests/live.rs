@@ -5,8 +5,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::PathBuf,
 };
 
+use futures::{StreamExt, stream};
 use kfcheck::{Bundle, Report, Runner, Status, World};
 use kfcheck_mocks::{KubernetesMock, Served};
 use kfcheck_report::{Style, text};
@@ -135,37 +137,43 @@ fn sort(value: &mut Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scenario_reports_live_what_its_bundle_reports() {
-    for folder in scenarios() {
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let provider = provider_of(&folder);
-        let bundle = folder.join("bundle");
-        let sky = Sky::over(&bundle).await;
-        let live = sky.world();
-        let report = run_as(&provider, &live).await;
-        let replayed = replay_as(&provider, completed(Bundle::open(&bundle).unwrap()));
-        let expected = text(&run_as(&provider, &replayed).await, VERBOSE);
-        let report = text(&report, VERBOSE);
-        if !bundle.join("kubernetes").exists() {
-            // Where no cluster was looked at, a live world has one that says nothing.
-            let live = causes(&report);
-            assert!(causes(&expected).iter().all(|cause| live.contains(cause)), "{name}: {live:?}");
-            continue;
-        }
-        assert_eq!(without_reasons(&report), without_reasons(&expected), "{name}");
-        assert!(sky.unknown().is_empty(), "{name}: {:#?}", sky.unknown());
-        // What is not seen has its reason in the bundle alone.
-        let written = fs::read_to_string(folder.join("report.txt")).unwrap();
-        if !written.contains("NOT SEEN") {
-            assert_eq!(report, written, "{name}");
-        }
+    let all = scenarios().into_iter().map(|folder| tokio::spawn(assert_same_live(folder)));
+    let mut running = stream::iter(all).buffer_unordered(3);
+    while let Some(ended) = running.next().await {
+        ended.unwrap();
+    }
+}
 
-        let collected = replay_as(&provider, live.bundle());
-        let again = text(&run_as(&provider, &collected).await, VERBOSE);
-        assert_eq!(without_reasons(&again), without_reasons(&report), "{name}, collected");
-        let (collected, served) = (essence(&collected.bundle()), essence(&replayed.bundle()));
-        for file in collected.keys().chain(served.keys()) {
-            assert_eq!(collected.get(file), served.get(file), "{name}: {file}");
-        }
+async fn assert_same_live(folder: PathBuf) {
+    let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+    let provider = provider_of(&folder);
+    let bundle = folder.join("bundle");
+    let sky = Sky::over(&bundle).await;
+    let live = sky.world();
+    let report = run_as(&provider, &live).await;
+    let replayed = replay_as(&provider, completed(Bundle::open(&bundle).unwrap()));
+    let expected = text(&run_as(&provider, &replayed).await, VERBOSE);
+    let report = text(&report, VERBOSE);
+    if !bundle.join("kubernetes").exists() {
+        // Where no cluster was looked at, a live world has one that says nothing.
+        let live = causes(&report);
+        assert!(causes(&expected).iter().all(|cause| live.contains(cause)), "{name}: {live:?}");
+        return;
+    }
+    assert_eq!(without_reasons(&report), without_reasons(&expected), "{name}");
+    assert!(sky.unknown().is_empty(), "{name}: {:#?}", sky.unknown());
+    // What is not seen has its reason in the bundle alone.
+    let written = fs::read_to_string(folder.join("report.txt")).unwrap();
+    if !written.contains("NOT SEEN") {
+        assert_eq!(report, written, "{name}");
+    }
+
+    let collected = replay_as(&provider, live.bundle());
+    let again = text(&run_as(&provider, &collected).await, VERBOSE);
+    assert_eq!(without_reasons(&again), without_reasons(&report), "{name}, collected");
+    let (collected, served) = (essence(&collected.bundle()), essence(&replayed.bundle()));
+    for file in collected.keys().chain(served.keys()) {
+        assert_eq!(collected.get(file), served.get(file), "{name}: {file}");
     }
 }
 

@@ -47,7 +47,9 @@ impl Runner {
         for _ in checks {
             world.count_running(true);
         }
-        let running = stream::iter(checks).map(|check| self.run_one(world, *check));
+        // In boxes, so that a run can be spawned as a task.
+        let running = checks.iter().map(|check| self.run_one(world, *check).boxed());
+        let running = stream::iter(running.collect::<Vec<_>>());
         let results = running.buffered(self.jobs).collect().await;
         let refused = world.refused().iter().map(|name| {
             let detail = "it is a link, or leaves the bundle; put a plain copy in its place";

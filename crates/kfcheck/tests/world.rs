@@ -408,6 +408,15 @@ async fn what_lies_behind_a_gap_in_the_path_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_run_may_be_a_task_of_its_own() {
+    let run = async {
+        let world = World::live().path(&[&Start]);
+        Runner::default().run(&world, &[&Lamps]).await
+    };
+    assert_eq!(tokio::spawn(run).await.unwrap().results[0].status, Status::Skip);
+}
+
+#[tokio::test]
 async fn time_is_a_fact() {
     let bundle = Bundle::default()
         .with("bundle.json", serde_json::json!({ "collectedAt": "2020-10-23T15:00:00Z" }));
