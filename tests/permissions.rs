@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,
+    sync::Arc,
 };
 
 use expect_test::expect_file;
@@ -167,7 +168,7 @@ async fn try_out(name: &str, api: Api, tried: &mut Tried) {
             break;
         }
         let shown = folder.display();
-        let sky = Sky::over(&folder.join("bundle")).await;
+        let sky = Arc::new(Sky::over(&folder.join("bundle")).await);
         let expected = plain(&sky, name).await;
         let full = gated(&sky, name, &cluster, &cloud).await;
         let taken = full.cloud.as_ref().map(Proxy::taken).unwrap_or_default();
@@ -180,15 +181,20 @@ async fn try_out(name: &str, api: Api, tried: &mut Tried) {
         assert_eq!(text(&full.report, VERBOSE), expected, "{shown}: something is denied");
         let unsettled: Vec<_> =
             taken.iter().filter(|one| tried.left().contains(one)).cloned().collect();
-        let withdrawn = stream::iter(unsettled).map(async |permission| {
+        let withdrawn = unsettled.into_iter().map(|permission| {
             let without = |all: &BTreeSet<String>| {
                 all.iter().filter(|one| **one != permission).cloned().collect::<BTreeSet<_>>()
             };
-            let less = gated(&sky, name, &without(&cluster), &without(&cloud)).await;
-            (permission, less.report)
+            let (cluster, cloud) = (without(&cluster), without(&cloud));
+            let (sky, name) = (Arc::clone(&sky), name.to_owned());
+            tokio::spawn(async move {
+                let less = gated(&sky, &name, &cluster, &cloud).await;
+                (permission, less.report)
+            })
         });
-        let withdrawn: Vec<_> = withdrawn.buffer_unordered(8).collect().await;
-        for (permission, less) in withdrawn {
+        let withdrawn: Vec<_> = stream::iter(withdrawn).buffer_unordered(8).collect().await;
+        for one in withdrawn {
+            let (permission, less) = one.unwrap();
             let said = text(&less, VERBOSE);
             let words: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
             // What only adds to a finding need not be named: the finding is there without it.

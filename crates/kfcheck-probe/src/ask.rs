@@ -9,12 +9,12 @@ use std::{
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use kfcheck::{Fault, wire};
+use kfcheck::{Cx, FactError, Fault, wire};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::{Host, Url};
 
-use crate::{DnsAnswer, HttpAnswer, Outside, outside::LAYER, tls::shake_hands};
+use crate::{DnsAnswer, HttpAnswer, Outside, Way, outside::LAYER, tls::shake_hands};
 
 /// How long the answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -45,21 +45,51 @@ impl Outside {
     /// Makes the request. It follows no redirect, and an answer that never came is an answer that
     /// says why.
     pub async fn ask(&self, ask: &Ask) -> Result<HttpAnswer, Fault> {
-        let wrong = |says: &str| Fault::Bug(format!("{} is no URL to ask: {says}", ask.url));
-        let url = Url::parse(&ask.url).map_err(|error| wrong(&error.to_string()))?;
-        let host = url.host().ok_or_else(|| wrong("it has no host"))?;
-        let port = url.port_or_known_default().ok_or_else(|| wrong("it has no port"))?;
-        let mut answer = json!({ "url": ask.url, "method": "GET", "requestHeaders": ask.headers });
-        let outcome = async {
-            let addresses = match (ask.address, &host) {
+        let (url, port) = parse(ask)?;
+        let connecting = async {
+            let addresses = match (ask.address, url.host()) {
                 (Some(address), _) => vec![address],
-                (None, Host::Ipv4(address)) => vec![IpAddr::from(*address)],
-                (None, Host::Ipv6(address)) => vec![IpAddr::from(*address)],
-                (None, Host::Domain(name)) => self.addresses(name).await?,
+                (None, Some(Host::Ipv4(address))) => vec![IpAddr::from(address)],
+                (None, Some(Host::Ipv6(address))) => vec![IpAddr::from(address)],
+                (None, Some(Host::Domain(name))) => self.addresses(name).await?,
+                (None, None) => Vec::new(),
             };
-            let stream = self.connect(&addresses, port).await?;
+            self.connect(&addresses, port).await
+        };
+        self.answer(ask, &url, connecting, None).await
+    }
+
+    /// The same from where it can be made: what only the cluster knows by name is reached through
+    /// the cluster, where there is a way.
+    pub(crate) async fn ask_anywhere(&self, cx: &Cx, ask: &Ask) -> Result<HttpAnswer, FactError> {
+        let (url, port) = parse(ask)?;
+        let host = url.host_str().unwrap_or_default();
+        let way = match &self.inside {
+            Some(inside) if is_service(host) => inside.reach(cx, "", host, port).await?,
+            _ => None,
+        };
+        let (stream, through) = match way {
+            None => return Ok(self.ask(ask).await?),
+            Some(Way::Open { stream, through, .. }) => (Ok(stream), through),
+            Some(Way::Closed { why, through }) => (Err(why), through),
+        };
+        Ok(self.answer(ask, &url, async { stream }, through).await?)
+    }
+
+    /// What is answered over a connection, or why there is none.
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        ask: &Ask,
+        url: &Url,
+        connecting: impl Future<Output = Result<S, String>>,
+        note: Option<String>,
+    ) -> Result<HttpAnswer, Fault> {
+        let mut answer = json!({ "url": ask.url, "method": "GET", "requestHeaders": ask.headers,
+            "note": note });
+        let outcome = async {
+            let stream = connecting.await?;
             if url.scheme() == "http" {
-                return send(stream, &url, ask).await;
+                return send(stream, url, ask).await;
             }
             let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
             let shaken =
@@ -68,7 +98,7 @@ impl Outside {
             match shaken {
                 Ok(Ok((stream, tls))) => {
                     answer["tls"] = json!(tls);
-                    send(stream, &url, ask).await
+                    send(stream, url, ask).await
                 }
                 Ok(Err((error, tls))) => {
                     answer["tls"] = tls.map_or(json!(null), |tls| json!(tls));
@@ -115,6 +145,24 @@ impl Outside {
         }
         Err(failed)
     }
+}
+
+/// What is asked, and the port to ask at.
+fn parse(ask: &Ask) -> Result<(Url, u16), Fault> {
+    let wrong = |says: &str| Fault::Bug(format!("{} is no URL to ask: {says}", ask.url));
+    let url = Url::parse(&ask.url).map_err(|error| wrong(&error.to_string()))?;
+    if url.host().is_none() {
+        return Err(wrong("it has no host"));
+    }
+    let port = url.port_or_known_default().ok_or_else(|| wrong("it has no port"))?;
+    Ok((url, port))
+}
+
+/// Whether a host is a Service's name beyond doubt, which this machine does not know (Kubernetes
+/// documentation, "DNS for Services and Pods").
+fn is_service(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    host.ends_with(".svc") || host.contains(".svc.")
 }
 
 struct Got {

@@ -14,20 +14,22 @@ use kfcheck::{Fault, async_trait};
 use rustls::{RootCertStore, pki_types::CertificateDer};
 use tokio::net::TcpStream;
 
-use crate::{ArpAnswer, ArpWire, DnsAnswer};
+use crate::{ArpAnswer, ArpWire, DnsAnswer, ReachServices};
 
 /// How long one layer may take: a name, a connection, a handshake.
 pub(crate) const LAYER: Duration = Duration::from_secs(5);
 /// How long a name server may take, and how often it is asked.
 const NAME_SERVER: (Duration, usize) = (Duration::from_secs(2), 2);
 
-/// What looks at a deployment from outside. Resolver, dialer and who asks on the wire are replaceable.
+/// What looks at a deployment from outside. Resolver, dialer, who asks on the wire and the way into
+/// the cluster are replaceable.
 pub struct Outside {
     pub(crate) arp: Arc<dyn AskArp>,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) dialer: Arc<dyn Dial>,
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) clock: Option<Timestamp>,
+    pub(crate) inside: Option<Arc<dyn ReachServices>>,
 }
 
 /// Answers for names.
@@ -69,6 +71,7 @@ impl Outside {
             dialer: Arc::new(Direct),
             roots: Arc::new(roots),
             clock: None,
+            inside: None,
         })
     }
 
@@ -90,6 +93,13 @@ impl Outside {
     #[must_use]
     pub fn arp(mut self, arp: impl AskArp + 'static) -> Self {
         self.arp = Arc::new(arp);
+        self
+    }
+
+    /// Reaches what only a cluster knows by name through that cluster.
+    #[must_use]
+    pub fn inside(mut self, inside: impl ReachServices + 'static) -> Self {
+        self.inside = Some(Arc::new(inside));
         self
     }
 

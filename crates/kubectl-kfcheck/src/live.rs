@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use kfcheck::{Fault, World, async_trait};
-use kfcheck_kube::{Access, KubeClient};
+use kfcheck_kube::{Access, KubeClient, PortForward};
 use kfcheck_probe::{ArpAnswer, AskArp, Outside, Through};
 
 use crate::{args::EntranceArgs, provider::CloudArgs};
@@ -87,7 +87,8 @@ impl<C: CloudArgs> LiveArgs<C> {
         let outside = match self.connect_to[..] {
             [tls, plain] => outside.dialer(Through { tls, plain }).arp(Elsewhere),
             [both] => outside.dialer(Through { tls: both, plain: both }).arp(Elsewhere),
-            _ => outside,
+            // What stands in for the outside answers for the inside as well.
+            _ => outside.inside(PortForward),
         };
         Ok(self.cloud.look(outside, access))
     }

@@ -136,7 +136,9 @@ fn judge(
     out: &mut Findings,
 ) {
     let (answer, subject) = (&seen.answer, service_of(dex));
-    let untrusted = answer.tls.as_ref().filter(|tls| tls.verified == Some(false));
+    // Nobody but this program asks the Service where the issuer is another name.
+    let is_asked = seen.url == of_issuer(issuer);
+    let untrusted = answer.tls.as_ref().filter(|tls| is_asked && tls.verified == Some(false));
     if let Some(tls) = untrusted {
         let finding = if is_taken {
             out.warn(told, "names an issuer whose certificate is not trusted everywhere")
