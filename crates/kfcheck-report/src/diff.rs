@@ -6,7 +6,7 @@ use kfcheck::{Severity, Status};
 use regex::Regex;
 use serde::Serialize;
 
-use crate::{FindingOut, Output, ResourceOut, Unseen, headline::Headline};
+use crate::{FindingOut, Output, ResourceOut, Threshold, Unseen, headline::Headline};
 
 /// What changed from one report to another: `kfcheck.diff/v1`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -188,9 +188,13 @@ impl Changes {
         self.findings.iter().filter(move |finding| finding.change == change)
     }
 
-    /// Whether something that was broken can't be seen any more.
-    pub fn hides_a_failure(&self) -> bool {
-        let broken = |said: &Said| matches!(said.role, Role::RootCause | Role::Symptom);
+    /// Whether something that counted as broken can't be seen any more.
+    pub fn hides_a_failure(&self, threshold: Threshold) -> bool {
+        let broken = |said: &Said| match said.role {
+            Role::RootCause | Role::Symptom => true,
+            Role::Warning => threshold == Threshold::Warn,
+            Role::Suppressed => false,
+        };
         self.of(Change::NotSeen).any(|finding| finding.before.as_ref().is_some_and(broken))
     }
 }

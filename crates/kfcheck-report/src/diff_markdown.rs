@@ -36,7 +36,7 @@ impl Changes {
                 }
             }
         }
-        for (heading, unseen) in [("Not seen now", &self.unseen), ("Seen again", &self.seen)] {
+        for (heading, unseen) in [("Not seen now", &self.unseen), ("Not seen before", &self.seen)] {
             if !unseen.is_empty() {
                 out.push_str(&format!("\n### {heading}\n\n"));
             }

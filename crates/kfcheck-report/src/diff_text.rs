@@ -41,13 +41,13 @@ impl Changes {
         }
         for change in CHANGES {
             for finding in self.of(change) {
-                let label = paint(word(change), tint(change), style);
+                let label = paint(word(change), Some(tint(change)), style);
                 gap(&mut out);
                 out.push_str(&format!("{label}  {}  ({})\n", finding.check, role(finding)));
                 out.push_str(&self::finding(finding));
             }
         }
-        for (heading, unseen) in [("NOT SEEN NOW", &self.unseen), ("SEEN AGAIN", &self.seen)] {
+        for (heading, unseen) in [("NOT SEEN NOW", &self.unseen), ("NOT SEEN BEFORE", &self.seen)] {
             if !unseen.is_empty() {
                 gap(&mut out);
                 out.push_str(&format!("{}\n", paint(heading, Some(Cyan), style)));
@@ -86,13 +86,13 @@ pub(crate) fn word(change: Change) -> &'static str {
     }
 }
 
-fn tint(change: Change) -> Option<AnsiColor> {
-    Some(match change {
+fn tint(change: Change) -> AnsiColor {
+    match change {
         Change::New | Change::SeenNow => Red,
         Change::Changed => Yellow,
         Change::Gone => Green,
         Change::NotSeen | Change::Same => Cyan,
-    })
+    }
 }
 
 /// What a finding counts as, and counted as where that is something else.

@@ -42,8 +42,9 @@ pub fn find<'a>(output: &'a Output, typed: &str) -> Result<&'a PathResource, Str
         }
         [] => Err(format!("'{typed}' is not on the request path{}", alike(output, typed))),
         _ => {
-            let names: String = found.iter().map(|one| format!("\n  {}", name(one))).collect();
-            Err(format!("'{typed}' is the name of several; name one of them:{names}"))
+            let names: Vec<_> = found.iter().map(|one| name(one)).collect();
+            let names = names.join("\n  ");
+            Err(format!("'{typed}' is the name of several; name one of them:\n  {names}"))
         }
     }
 }
@@ -87,7 +88,9 @@ fn alike(output: &Output, typed: &str) -> String {
     let likeness = |one: &PathResource| {
         let forms = [one.resource.name.clone(), one.resource.full_name(), name(one)];
         let like = |form: &String| strsim::normalized_damerau_levenshtein(form, typed);
-        forms.iter().map(like).fold(0.0, f64::max)
+        // Whoever types a part of a name means one that has it.
+        let part = typed.len() > 2 && forms[2].contains(&typed.to_lowercase());
+        forms.iter().map(like).fold(if part { LIKE } else { 0.0 }, f64::max)
     };
     let all = output.path.resources.iter().map(|one| (likeness(one), one));
     let mut all: Vec<_> = all.filter(|(like, _)| *like >= LIKE).collect();

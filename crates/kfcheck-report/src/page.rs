@@ -27,6 +27,7 @@ struct Word {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "where the writer is has many sides")]
 struct Page {
     width: usize,
     colours: bool,

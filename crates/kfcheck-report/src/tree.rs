@@ -98,6 +98,7 @@ impl<'a> Tree<'a> {
         let trouble = all.iter().take_while(|one| self.is_troubled(one)).count();
         let quiet = all.len() - trouble;
         match quiet {
+            1 => trouble + 1,
             _ if depth > DEPTH => trouble,
             quiet if quiet > CROWD => trouble + CROWD - 1,
             quiet => trouble + quiet,

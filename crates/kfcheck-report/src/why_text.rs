@@ -10,6 +10,8 @@ use crate::{
     why::{Direction, Verdict, Why},
 };
 
+const NOTHING: &str = "nothing that is known";
+
 impl Why<'_> {
     /// For a person.
     pub fn text(&self, style: Style) -> String {
@@ -40,9 +42,11 @@ impl Why<'_> {
             out.push_str(&format!("\n{}  {}\n", paint(word, Some(colour), style), finding.check));
             out.push_str(&paragraph(finding));
         }
+        let entrance = self.output.path.entrances.contains(&self.resource.id);
+        let above = if entrance { "nothing: requests come in here" } else { NOTHING };
         for (heading, to, nothing) in [
-            ("WHAT IT DEPENDS ON", Direction::Below, "nothing that is known"),
-            ("WHAT DEPENDS ON IT", Direction::Above, "nothing that is known"),
+            ("WHAT IT DEPENDS ON", Direction::Below, NOTHING),
+            ("WHAT DEPENDS ON IT", Direction::Above, above),
         ] {
             let tree = tree(self.output, self.resource, to, style, "  ");
             let tree = if tree.is_empty() { format!("  {nothing}\n") } else { tree };

@@ -63,10 +63,10 @@ pub(crate) async fn of_nodes(
         format!("the nodes would say which provider this is ({error}); {NAME_IT}")
     })?;
     let ids: Vec<_> = nodes.iter().filter_map(|node| node.spec.provider_id.as_deref()).collect();
-    match nodes.is_empty() {
-        true => Err(format!("no node is there to say which provider this is; {NAME_IT}")),
-        false => Ok(of_ids(&ids)),
+    if nodes.is_empty() {
+        return Err(format!("no node is there to say which provider this is; {NAME_IT}"));
     }
+    Ok(of_ids(&ids))
 }
 
 fn of_ids(ids: &[&str]) -> &'static str {

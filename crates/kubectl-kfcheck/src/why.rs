@@ -100,8 +100,8 @@ pub(crate) async fn run(args: Why, providers: &[Provider]) -> Result<u8, String>
 async fn guessed(args: &Why, providers: &[Provider]) -> Result<u8, String> {
     let resource = args.resource.as_deref().unwrap_or_default();
     let inspect = &args.inspect;
+    refuse(inspect)?;
     if let Some(path) = &args.report {
-        refuse_again(inspect)?;
         return say(resource, inspect, &reread::report(path)?);
     }
     let name = match &inspect.bundle {
@@ -125,7 +125,7 @@ async fn of<C: CloudArgs>(
     inspect: &Inspect<C>,
     provider: &Provider,
 ) -> Result<u8, String> {
-    refuse_again(inspect)?;
+    refuse(inspect)?;
     let output = look(inspect, provider).await?.output(provider);
     say(resource, inspect, &output)
 }
@@ -138,10 +138,7 @@ fn say<C: CloudArgs>(resource: &str, inspect: &Inspect<C>, output: &Output) -> R
         Format::Yaml => why.yaml()?,
         Format::Dot => dot(&why.part()),
         Format::Mermaid => mermaid(&why.part()),
-        _ => {
-            let formats = "text, json, yaml, dot and mermaid";
-            return Err(format!("`why` can be written as {formats}; the others are of reports"));
-        }
+        _ => return Err(FORMATS.to_owned()),
     };
     match &inspect.output_file {
         Some(path) => save(&text, path)?,
@@ -150,7 +147,15 @@ fn say<C: CloudArgs>(resource: &str, inspect: &Inspect<C>, output: &Output) -> R
     Ok(why.exit_code(threshold(inspect.fail_on)))
 }
 
-fn refuse_again<C: CloudArgs>(inspect: &Inspect<C>) -> Result<(), String> {
+const FORMATS: &str =
+    "`why` can be written as text, json, yaml, dot and mermaid; the others are of reports";
+
+/// Refuses what makes no sense for one resource, before anything is asked.
+fn refuse<C: CloudArgs>(inspect: &Inspect<C>) -> Result<(), String> {
+    use Format::{Dot, Json, Mermaid, Text, Yaml};
+    if !matches!(inspect.output, Text | Json | Yaml | Dot | Mermaid) {
+        return Err(FORMATS.to_owned());
+    }
     if inspect.again.watch || inspect.again.wait.is_some() {
         return Err("`why` looks once; --wait and --watch are of `kubectl kfcheck PROVIDER`".into());
     }
