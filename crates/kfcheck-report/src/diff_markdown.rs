@@ -1,5 +1,5 @@
 use crate::{
-    diff::{Change, Changes, CheckChange},
+    changes::{Change, Changes, CheckChange},
     diff_text::{CHANGES, now, role, said_of_entrance, word},
     headline::{status_word, to_the_second},
     markdown::words,

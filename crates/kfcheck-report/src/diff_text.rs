@@ -2,7 +2,7 @@ use anstyle::AnsiColor::{self, Cyan, Green, Red, Yellow};
 
 use crate::{
     Style, Unseen,
-    diff::{Change, Changes, CheckChange, EntranceChange, FindingChange, Role, State},
+    changes::{Change, Changes, CheckChange, EntranceChange, FindingChange, Role, State},
     headline::{count, status_word, to_the_second},
     paint::{labelled, paint},
     text::wrap,

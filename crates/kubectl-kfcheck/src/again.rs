@@ -253,7 +253,7 @@ mod tests {
                 if runs.replace_with(|nth| *nth + 1) < whole {
                     return Ok("whole");
                 }
-                sleep(Duration::from_secs(60)).await;
+                sleep(Duration::from_mins(1)).await;
                 Ok("cut short")
             };
             let stopped = sleep(Duration::from_secs(30));

@@ -61,7 +61,8 @@ pub enum Command {
         kubectl kfcheck gcp --bundle DIR --check 'gcp-iap-*,gcp-backend-*' -v\n  \
         kubectl kfcheck gcp --bundle DIR --skip gcp-quota -o yaml --fail-on warn\n  \
         kubectl kfcheck gcp -o html --output-file report.html\n  \
-        kubectl kfcheck gcp -o markdown > ticket.md; kubectl kfcheck gcp -o mermaid"
+        kubectl kfcheck gcp -o markdown > ticket.md; kubectl kfcheck gcp -o mermaid\n  \
+        kubectl kfcheck gcp --wait=20m               # until nothing fails; or --watch"
     )]
     Gcp(Inspect<GoogleArgs>),
     /// Inspect a deployment on Amazon Web Services.
@@ -75,6 +76,7 @@ pub enum Command {
         kubectl kfcheck aws --bundle examples/eks-cognito-callback\n  \
         kubectl kfcheck aws --bundle DIR --check 'aws-alb-*,aws-cognito-*' -v\n  \
         kubectl kfcheck aws -o html --output-file report.html\n  \
+        kubectl kfcheck aws --wait=20m               # until nothing fails; or --watch\n  \
         kubectl kfcheck aws cleanup                  # what gone clusters left behind"
     )]
     Aws(Box<Amazon>),
@@ -85,7 +87,8 @@ pub enum Command {
         kubectl kfcheck onprem --host kubeflow.example.com --exec\n  \
         kubectl kfcheck onprem --bundle DIR --check 'onprem-ldap-*,onprem-dex-*' -v\n  \
         kubectl kfcheck onprem -o html --output-file report.html\n  \
-        kubectl kfcheck onprem -o junit --output-file kfcheck.xml; kubectl kfcheck onprem -o sarif")]
+        kubectl kfcheck onprem -o junit --output-file kfcheck.xml; kubectl kfcheck onprem -o sarif\n  \
+        kubectl kfcheck onprem --wait=20m            # until nothing fails; or --watch")]
     Onprem(Inspect<OnpremArgs>),
     /// Write down what an inspection sees, secrets left out, for others to inspect.
     Collect {
@@ -99,7 +102,10 @@ pub enum Command {
         kubectl kfcheck explain gcp-firewall-health-check -o markdown")]
     Explain(Explain),
     /// Say why one resource does not work, and print its part of the request path.
-    #[command(after_help = why::HELP)]
+    #[command(
+        mut_arg("output", why::formats), mut_arg("wait", why::hidden), mut_arg("watch", why::hidden),
+        mut_arg("interval", why::hidden), after_help = why::HELP
+    )]
     Why(Box<Why>),
     /// Say what changed between two bundles or reports.
     #[command(after_help = diff::HELP)]

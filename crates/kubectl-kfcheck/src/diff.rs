@@ -18,7 +18,7 @@ pub(crate) const HELP: &str = "Examples:\n  \
     kubectl kfcheck diff before.tar.gz after.tar.gz\n  \
     kubectl kfcheck diff yesterday.json evidence/ -o markdown\n  \
     kubectl kfcheck gcp -o json | kubectl kfcheck diff yesterday.json -\n\n\
-    A finding is the same where its check and its resource are, and where it says the same but for\n\
+    A finding is the same where its check and its resource are, and where it says the same but for \
     how long something lasts. One that can't be seen any more is not said to be gone.\n\n\
     Exit codes: 0 nothing changed; 1 something did; 2 usage, or one of them can't be read.";
 

@@ -22,9 +22,10 @@ pub(crate) const HELP: &str = "Examples:\n  \
     kubectl kfcheck why kf.example.com --bundle evidence.tar.gz\n  \
     kubectl kfcheck why deploy/auth/dex --report report.json\n  \
     kubectl kfcheck why deploy/auth/dex -o mermaid\n\n\
-    A resource is kind/namespace/name, kind/name or name; a kind is as kubectl takes it. Without a\n\
-    provider it is the one that bundle.yaml or the nodes name; with one, it takes its flags as well.\n\n\
-    Exit codes: 0 it works; 1 it doesn't; 2 usage, or it is not on the request path; 3 that is not\n\
+    A resource is kind/namespace/name, kind/name or name; a kind is as kubectl takes it. Without a \
+    provider it is the one that bundle.yaml or the nodes name; with one, it takes its flags as \
+    well.\n\n\
+    Exit codes: 0 it works; 1 it doesn't; 2 usage, or it is not on the request path; 3 that is not \
     known.";
 
 /// Of which resource, and where to look.
@@ -52,20 +53,25 @@ pub enum WhyOf {
     #[cfg(feature = "gcp")]
     #[command(
         mut_arg("bundle", |arg| arg.conflicts_with_all(["config_connector_context", "caller_address"])),
-        after_help = HELP
+        mut_arg("output", formats), mut_arg("wait", hidden), mut_arg("watch", hidden),
+        mut_arg("interval", hidden), after_help = HELP
     )]
-    Gcp(Asked<crate::google::GoogleArgs>),
+    Gcp(Box<Asked<crate::google::GoogleArgs>>),
     /// Of a deployment on Amazon Web Services.
     #[cfg(feature = "aws")]
     #[command(
         mut_arg("bundle", |arg| arg.conflicts_with_all(["profile", "region", "endpoint_url"])),
-        after_help = HELP
+        mut_arg("output", formats), mut_arg("wait", hidden), mut_arg("watch", hidden),
+        mut_arg("interval", hidden), after_help = HELP
     )]
-    Aws(Asked<crate::amazon::AwsArgs>),
+    Aws(Box<Asked<crate::amazon::AwsArgs>>),
     /// Of a deployment on your own machines.
     #[cfg(feature = "onprem")]
-    #[command(after_help = HELP)]
-    Onprem(Asked<crate::onprem::OnpremArgs>),
+    #[command(
+        mut_arg("output", formats), mut_arg("wait", hidden), mut_arg("watch", hidden),
+        mut_arg("interval", hidden), after_help = HELP
+    )]
+    Onprem(Box<Asked<crate::onprem::OnpremArgs>>),
 }
 
 /// Of which resource of a provider, and where to look.
@@ -76,6 +82,17 @@ pub struct Asked<C: CloudArgs> {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]
     pub inspect: Inspect<C>,
+}
+
+/// The formats that one resource has.
+pub(crate) fn formats(arg: clap::Arg) -> clap::Arg {
+    let help = "How to write it: text, json, yaml; or its part of the path as dot or mermaid";
+    arg.hide_possible_values(true).help(help).long_help(help)
+}
+
+/// What a report has and one resource hasn't.
+pub(crate) fn hidden(arg: clap::Arg) -> clap::Arg {
+    arg.hide(true)
 }
 
 /// Prints what there is to say of a resource. The exit code says whether it works.

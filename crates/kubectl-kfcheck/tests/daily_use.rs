@@ -272,6 +272,6 @@ fn help_has_examples_and_exit_codes() {
         let text = stdout(&ended);
         assert_eq!(ended.status.code(), Some(0));
         assert!(text.contains("Examples:") && text.contains("Exit codes: 0"), "{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }
