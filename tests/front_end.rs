@@ -164,9 +164,11 @@ fn an_entrance_can_be_named() {
 
 #[test]
 fn explain_prints_the_page_and_help_has_examples() {
-    let page = stdout(&kfcheck(&["explain", "gcp-backend-health"]));
+    let page = stdout(&kfcheck(&["explain", "gcp-backend-health", "-o", "markdown"]));
     let file = fs::read_to_string(root().join("docs/checks/gcp-backend-health.md")).unwrap();
     assert_eq!(page, file);
+    let read = stdout(&kfcheck(&["explain", "gcp-backend-health"]));
+    assert!(read.starts_with("gcp-backend-health\n") && !read.contains("##"), "{read}");
     for args in [&["--help"][..], &["gcp", "--help"], &["explain", "--help"]] {
         let help = stdout(&kfcheck(args));
         assert!(help.contains("kubectl kfcheck gcp") || help.contains("kubectl kfcheck explain"));

@@ -178,8 +178,12 @@ pub(crate) fn reach<'a>(
 ) -> BTreeSet<&'a str> {
     let mut reached = from.clone();
     let mut next: Vec<_> = from.iter().copied().collect();
+    let mut after: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
+    for (from, to) in edges {
+        after.entry(from).or_default().push(to);
+    }
     while let Some(at) = next.pop() {
-        for (_, to) in edges.iter().filter(|(from, _)| *from == at) {
+        for to in after.get(at).into_iter().flatten() {
             if reached.insert(to) {
                 next.push(to);
             }

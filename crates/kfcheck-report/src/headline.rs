@@ -74,6 +74,15 @@ impl Headline<'_> {
     }
 }
 
+/// A time without what is smaller than a second.
+pub(crate) fn to_the_second(time: Option<&str>) -> String {
+    match time.map(|time| time.split_once('.').ok_or(time)) {
+        Some(Ok((seconds, _))) => format!("{seconds}Z"),
+        Some(Err(time)) => time.to_owned(),
+        None => "at an unknown time".to_owned(),
+    }
+}
+
 /// So many of something, in words.
 pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })

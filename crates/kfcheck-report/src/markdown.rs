@@ -154,7 +154,7 @@ fn checks(output: &Output) -> String {
 }
 
 /// Text in which nothing is markup.
-fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     let mut out = String::new();
     let mut before = ' ';
     for c in text.chars() {

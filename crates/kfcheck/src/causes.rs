@@ -14,6 +14,9 @@ pub struct Cause<'a> {
     /// The entrances that do not answer because of it, or not as they should. One that was seen to
     /// answer is none that doesn't.
     pub takes_down: Vec<&'a Resource>,
+    /// All that does not answer because of it, or not as it should, in their order; entrances and
+    /// what it is about among them. What was seen to answer is none of it.
+    pub affects: Vec<&'a Resource>,
 }
 
 /// Splits what fails into root causes, each with the symptoms above it. Those that take an entrance
@@ -44,9 +47,9 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
             let mut explained: Vec<_> =
                 all.clone().filter(|&other| explains(root, other)).collect();
             explained.sort_by_key(|&other| (distance(other), failed[other].1.symptom, other));
-            let down = |entrance: &&&Resource| {
-                let answers = report.results.iter().any(|r| r.answering.contains(**entrance));
-                let reaches = |side| distances[root][graph.node(entrance, side)] != FAR;
+            let down = |resource: &&&Resource| {
+                let answers = report.results.iter().any(|r| r.answering.contains(**resource));
+                let reaches = |side| distances[root][graph.node(resource, side)] != FAR;
                 reaches(Aspect::Manner) || !answers && reaches(Aspect::Serving)
             };
             let (check, finding) = failed[root];
@@ -55,6 +58,7 @@ pub fn causes(report: &Report) -> Vec<Cause<'_>> {
                 finding,
                 explains: explained.into_iter().map(|other| failed[other]).collect(),
                 takes_down: entrances.iter().filter(down).copied().collect(),
+                affects: graph.index.keys().filter(down).copied().collect(),
             }
         })
         .collect();

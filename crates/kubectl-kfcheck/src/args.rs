@@ -7,9 +7,16 @@ use kfcheck_kube::Target;
 use crate::google::GoogleArgs;
 #[cfg(feature = "onprem")]
 use crate::onprem::OnpremArgs;
+use crate::{
+    again::Again,
+    diff::{self, Diff},
+    explain::Explain,
+    live::LiveArgs,
+    provider::CloudArgs,
+    why::{self, Why},
+};
 #[cfg(feature = "aws")]
 use crate::{amazon::AwsArgs, cleanup::Cleanup};
-use crate::{live::LiveArgs, provider::CloudArgs};
 
 /// Says which one broken thing takes the endpoint of a Kubeflow deployment down, with evidence and
 /// the command that mends it.
@@ -25,7 +32,10 @@ use crate::{live::LiveArgs, provider::CloudArgs};
         kubectl kfcheck gcp --bundle evidence.tar.gz      # inspect what somebody collected\n  \
         kubectl kfcheck gcp -o json                       # for programs\n  \
         kubectl kfcheck gcp -o html --output-file kf.html # a page, with the path as a picture\n  \
-        kubectl kfcheck explain gcp-backend-health        # what a check looks for, and why\n\n\
+        kubectl kfcheck explain gcp-backend-health        # what a check looks for, and why\n  \
+        kubectl kfcheck why ingress/istio-system/envoy-ingress  # of one resource alone\n  \
+        kubectl kfcheck diff before.tar.gz after.tar.gz   # what changed\n  \
+        kubectl kfcheck gcp --wait                        # until nothing fails; --watch\n\n\
         Exit codes: 0 nothing is broken; 1 something is; 2 usage; 3 nothing broken was found,\n\
         and not everything was seen."
 )]
@@ -51,7 +61,8 @@ pub enum Command {
         kubectl kfcheck gcp --bundle DIR --check 'gcp-iap-*,gcp-backend-*' -v\n  \
         kubectl kfcheck gcp --bundle DIR --skip gcp-quota -o yaml --fail-on warn\n  \
         kubectl kfcheck gcp -o html --output-file report.html\n  \
-        kubectl kfcheck gcp -o markdown > ticket.md; kubectl kfcheck gcp -o mermaid"
+        kubectl kfcheck gcp -o markdown > ticket.md; kubectl kfcheck gcp -o mermaid\n  \
+        kubectl kfcheck gcp --wait=20m               # until nothing fails; or --watch"
     )]
     Gcp(Inspect<GoogleArgs>),
     /// Inspect a deployment on Amazon Web Services.
@@ -65,6 +76,7 @@ pub enum Command {
         kubectl kfcheck aws --bundle examples/eks-cognito-callback\n  \
         kubectl kfcheck aws --bundle DIR --check 'aws-alb-*,aws-cognito-*' -v\n  \
         kubectl kfcheck aws -o html --output-file report.html\n  \
+        kubectl kfcheck aws --wait=20m               # until nothing fails; or --watch\n  \
         kubectl kfcheck aws cleanup                  # what gone clusters left behind"
     )]
     Aws(Box<Amazon>),
@@ -75,7 +87,8 @@ pub enum Command {
         kubectl kfcheck onprem --host kubeflow.example.com --exec\n  \
         kubectl kfcheck onprem --bundle DIR --check 'onprem-ldap-*,onprem-dex-*' -v\n  \
         kubectl kfcheck onprem -o html --output-file report.html\n  \
-        kubectl kfcheck onprem -o junit --output-file kfcheck.xml; kubectl kfcheck onprem -o sarif")]
+        kubectl kfcheck onprem -o junit --output-file kfcheck.xml; kubectl kfcheck onprem -o sarif\n  \
+        kubectl kfcheck onprem --wait=20m            # until nothing fails; or --watch")]
     Onprem(Inspect<OnpremArgs>),
     /// Write down what an inspection sees, secrets left out, for others to inspect.
     Collect {
@@ -84,11 +97,19 @@ pub enum Command {
         of: Collected,
     },
     /// Say what a check looks for, why it matters and how to fix it.
-    #[command(after_help = "Example:\n  kubectl kfcheck explain gcp-firewall-health-check")]
-    Explain {
-        /// The check's id, as reports name it.
-        check: String,
-    },
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck explain gcp-firewall-health-check\n  \
+        kubectl kfcheck explain gcp-firewall-health-check -o markdown")]
+    Explain(Explain),
+    /// Say why one resource does not work, and print its part of the request path.
+    #[command(
+        mut_arg("output", why::formats), mut_arg("wait", why::hidden), mut_arg("watch", why::hidden),
+        mut_arg("interval", why::hidden), after_help = why::HELP
+    )]
+    Why(Box<Why>),
+    /// Say what changed between two bundles or reports.
+    #[command(after_help = diff::HELP)]
+    Diff(Diff),
     /// Print the permissions that an inspection takes, as the cloud's own policy.
     #[command(after_help = "Examples:\n  \
         kubectl kfcheck permissions gcp > role.yaml\n  \
@@ -184,6 +205,7 @@ pub enum Permissions {
         only: Only,
     },
     /// A policy of IAM's.
+    #[cfg(feature = "aws")]
     Aws {
         /// For the clean-up: what it reads, changes and may put back.
         #[arg(long, conflicts_with = "minimal")]
@@ -251,7 +273,7 @@ pub struct Collect<C: CloudArgs> {
 }
 
 /// What makes no sense where nobody is asked.
-const ASKS: &[&str] = &[
+pub(crate) const ASKS: &[&str] = &[
     "kubeconfig",
     "context",
     "cluster",
@@ -293,6 +315,9 @@ pub struct Inspect<C: CloudArgs> {
     /// What makes the exit code 1.
     #[arg(long, value_enum, default_value_t = FailOn::Fail)]
     pub fail_on: FailOn,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+    pub again: Again,
     /// Write what the inspection read, and no more, as a bundle: a folder, or a .tar.gz.
     #[arg(long, value_name = "PATH", hide = true)]
     pub save: Option<PathBuf>,

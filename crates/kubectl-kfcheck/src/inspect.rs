@@ -5,13 +5,14 @@ use std::{
 };
 
 use kfcheck::{Bundle, Check, Report, Runner, World};
+use kfcheck_kube::Target;
 use kfcheck_report::{
     Output, Scope, Style, Threshold, Tool, dot, exit_code, html, json, junit, markdown, mermaid,
     output, prometheus, sarif, text, yaml,
 };
 
 use crate::{
-    Provider,
+    Provider, again,
     args::{EntranceArgs, FailOn, Format, Inspect},
     live::LiveArgs,
     print,
@@ -28,36 +29,90 @@ pub(crate) async fn run<C: CloudArgs>(
     args: &Inspect<C>,
     provider: &Provider,
 ) -> Result<u8, String> {
+    let seen = match (args.again.wait, args.again.watch) {
+        (None, false) => look(args, provider).await?,
+        (Some(limit), _) => again::wait(args, provider, limit).await?,
+        (None, true) => return again::watch(args, provider).await,
+    };
+    let rendered = render(args, provider, &seen)?;
+    match &args.output_file {
+        Some(path) => save(&rendered, path)?,
+        None => print(&rendered)?,
+    }
+    if let Some(folder) = &args.save {
+        let saved = seen.world.bundle().write(folder);
+        saved.map_err(|error| format!("cannot write {}: {error}", folder.display()))?;
+    }
+    Ok(seen.exit_code(args.fail_on))
+}
+
+/// What one inspection saw.
+pub(crate) struct Seen {
+    world: World,
+    pub(crate) report: Report,
+    scope: Scope,
+    duration_ms: u64,
+}
+
+impl Seen {
+    pub(crate) fn output(&self, provider: &Provider) -> Output {
+        output(&self.report, TOOL, provider.name, &self.scope, self.duration_ms)
+    }
+
+    pub(crate) fn exit_code(&self, fail_on: FailOn) -> u8 {
+        exit_code(&self.report, threshold(fail_on))
+    }
+}
+
+pub(crate) fn threshold(fail_on: FailOn) -> Threshold {
+    match fail_on {
+        FailOn::Fail => Threshold::Fail,
+        FailOn::Warn => Threshold::Warn,
+    }
+}
+
+/// Inspects a bundle, or the outside world.
+pub(crate) async fn look<C: CloudArgs>(
+    args: &Inspect<C>,
+    provider: &Provider,
+) -> Result<Seen, String> {
     let start = Instant::now();
     let checks = select(&provider.checks, &args.check, &args.skip)?;
     let runner = Runner { timeout: args.timeout, ..Runner::default() };
     let (world, report) = match &args.bundle {
         Some(path) => {
             let bundle = Bundle::open(path).map_err(|error| error.to_string())?;
-            let world = World::replay(bundle).path(&provider.path).setting(args.entrance.target());
-            let world = (provider.prepare)(world);
-            let report = runner.run(&world, &checks).await;
-            (world, report)
+            replay(bundle, provider, args.entrance.target(), &runner, &checks).await
         }
         None => ask(provider, &args.live, &args.entrance, args.verbose, &runner, &checks).await,
     };
     let scope = scope(&world, provider).await;
-    let duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let machine = || output(&report, TOOL, provider.name, &scope, duration);
-    let rendered = render(args, provider, &report, machine)?;
-    match &args.output_file {
-        Some(path) => save(&rendered, path)?,
-        None => print(&rendered)?,
-    }
-    if let Some(folder) = &args.save {
-        let saved = world.bundle().write(folder);
-        saved.map_err(|error| format!("cannot write {}: {error}", folder.display()))?;
-    }
-    let threshold = match args.fail_on {
-        FailOn::Fail => Threshold::Fail,
-        FailOn::Warn => Threshold::Warn,
-    };
-    Ok(exit_code(&report, threshold))
+    let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Seen { world, report, scope, duration_ms })
+}
+
+/// Inspects a bundle as nothing else was said.
+pub(crate) async fn look_into(bundle: Bundle, provider: &Provider) -> Seen {
+    let start = Instant::now();
+    let (runner, target) = (Runner::default(), Target::default());
+    let (world, report) = replay(bundle, provider, target, &runner, &provider.checks).await;
+    let scope = scope(&world, provider).await;
+    let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Seen { world, report, scope, duration_ms }
+}
+
+/// Runs checks over a bundle.
+async fn replay(
+    bundle: Bundle,
+    provider: &Provider,
+    target: Target,
+    runner: &Runner,
+    checks: &[&'static dyn Check],
+) -> (World, Report) {
+    let world = World::replay(bundle).path(&provider.path).setting(target);
+    let world = (provider.prepare)(world);
+    let report = runner.run(&world, checks).await;
+    (world, report)
 }
 
 /// Runs checks over the outside world, and shows that it does. Ctrl-C ends it early: what is known
@@ -96,7 +151,7 @@ pub(crate) async fn ask<C: CloudArgs>(
 }
 
 /// Waits for Ctrl-C, or for being told to end.
-async fn stopped() {
+pub(crate) async fn stopped() {
     let interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     #[cfg(unix)]
     {
@@ -110,16 +165,21 @@ async fn stopped() {
     let _ = interrupted.await;
 }
 
-fn render<C: CloudArgs>(
-    args: &Inspect<C>,
-    provider: &Provider,
-    report: &Report,
-    machine: impl Fn() -> Output,
-) -> Result<String, String> {
+/// How texts for a person are written.
+pub(crate) fn style<C: CloudArgs>(args: &Inspect<C>) -> Style {
     // anstream takes the colours out again where NO_COLOR says so.
     let colour = args.output_file.is_none() && std::io::stdout().is_terminal();
+    Style { verbose: args.verbose, colour }
+}
+
+pub(crate) fn render<C: CloudArgs>(
+    args: &Inspect<C>,
+    provider: &Provider,
+    seen: &Seen,
+) -> Result<String, String> {
+    let machine = || seen.output(provider);
     match args.output {
-        Format::Text => Ok(text(report, Style { verbose: args.verbose, colour })),
+        Format::Text => Ok(text(&seen.report, style(args))),
         Format::Json => json(&machine()),
         Format::Yaml => yaml(&machine()),
         Format::Html => html(&machine()),

@@ -10,14 +10,18 @@
 //! }
 //! ```
 
+mod again;
 #[cfg(feature = "aws")]
 mod amazon;
 mod args;
 #[cfg(feature = "aws")]
 mod cleanup;
 mod collect;
+mod diff;
+mod explain;
 #[cfg(feature = "gcp")]
 mod google;
+mod guess;
 mod inspect;
 mod live;
 #[cfg(feature = "onprem")]
@@ -25,7 +29,9 @@ mod onprem;
 mod permissions;
 mod progress;
 mod provider;
+mod reread;
 mod select;
+mod why;
 mod write;
 
 use std::{
@@ -35,6 +41,7 @@ use std::{
 
 use clap::Parser;
 
+pub use again::Again;
 #[cfg(feature = "aws")]
 pub use amazon::AwsArgs;
 #[cfg(feature = "aws")]
@@ -44,12 +51,16 @@ pub use args::{
 };
 #[cfg(feature = "aws")]
 pub use cleanup::Cleanup;
+pub use diff::{Diff, DiffFormat};
+pub use explain::{Explain, PageFormat};
 #[cfg(feature = "gcp")]
 pub use google::GoogleArgs;
+pub use guess::Guessed;
 pub use live::LiveArgs;
 #[cfg(feature = "onprem")]
 pub use onprem::OnpremArgs;
 pub use provider::{CloudArgs, Provider, providers};
+pub use why::{Asked, Why, WhyOf};
 pub(crate) use write::print;
 
 /// Nothing was inspected, because what was asked for makes no sense.
@@ -105,10 +116,9 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
             print(&permissions::policy(providers, &of)?)?;
             Ok(0)
         }
-        Command::Explain { check } => {
-            print(&select::explain(providers, &check)?)?;
-            Ok(0)
-        }
+        Command::Explain(args) => explain::run(&args, providers),
+        Command::Why(args) => why::run(*args, providers).await,
+        Command::Diff(args) => diff::run(&args, providers).await,
         Command::Checks { check, skip } => {
             print(&select::list(providers, &check, &skip)?)?;
             Ok(0)

@@ -1,6 +1,6 @@
 //! A deployment on one's own machines, as the command line has it.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use futures::{FutureExt, future::BoxFuture};
 use kfcheck::World;
@@ -33,7 +33,7 @@ pub struct OnpremArgs {
     pub arp_pod_namespace: String,
     #[arg(skip)]
     #[allow(missing_docs, reason = "none of the command line's")]
-    pub pod: OnceLock<DebugPod>,
+    pub pod: Mutex<Option<DebugPod>>,
 }
 
 impl CloudArgs for OnpremArgs {
@@ -50,7 +50,8 @@ impl CloudArgs for OnpremArgs {
         if let Some(node) = &self.arp_from_node {
             let (namespace, image) = (&self.arp_pod_namespace, &self.arp_pod_image);
             let new = || DebugPod::new(access.clone(), node, namespace, image);
-            return outside.arp(self.pod.get_or_init(new).clone());
+            let mut pod = self.pod.lock().unwrap_or_else(PoisonError::into_inner);
+            return outside.arp(pod.get_or_insert_with(new).clone());
         }
         match &self.arp_interface {
             Some(_) => outside.arp(ArpWire { interface: self.arp_interface.clone() }),
@@ -60,7 +61,9 @@ impl CloudArgs for OnpremArgs {
 
     fn leave(&self) -> BoxFuture<'_, Result<(), String>> {
         async {
-            match self.pod.get() {
+            // The next inspection has a pod of its own.
+            let pod = self.pod.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match pod {
                 Some(pod) => pod.remove().await,
                 None => Ok(()),
             }

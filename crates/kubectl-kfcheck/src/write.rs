@@ -6,10 +6,16 @@ use std::{
 
 /// Writes to standard output. A reader that has seen enough is no error.
 pub(crate) fn print(text: &str) -> Result<(), String> {
+    print_to_reader(text).map(|_| ())
+}
+
+/// Writes to standard output, and says whether there is somebody who reads on.
+pub(crate) fn print_to_reader(text: &str) -> Result<bool, String> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| format!("cannot write the report: {error}")),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(format!("cannot write the report: {error}")),
     }
 }
 

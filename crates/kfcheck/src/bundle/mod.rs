@@ -120,6 +120,11 @@ impl Bundle {
         &self.refused
     }
 
+    /// The provider that `bundle.yaml` names: `gcp`, `aws`, `onprem`.
+    pub fn provider(&self) -> Option<&str> {
+        self.file("bundle").ok()??.get("provider")?.as_str()
+    }
+
     /// Adds a file of JSON, whatever its extension.
     #[must_use]
     pub fn with(mut self, name: &str, content: Value) -> Self {
