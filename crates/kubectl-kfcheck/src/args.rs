@@ -184,6 +184,7 @@ pub enum Permissions {
         only: Only,
     },
     /// A policy of IAM's.
+    #[cfg(feature = "aws")]
     Aws {
         /// For the clean-up: what it reads, changes and may put back.
         #[arg(long, conflicts_with = "minimal")]

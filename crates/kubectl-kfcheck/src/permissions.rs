@@ -35,6 +35,7 @@ pub(crate) fn policy(providers: &[Provider], of: &Permissions) -> Result<String,
     }
 }
 
+#[cfg(feature = "aws")]
 fn pretty(policy: &Value) -> Result<String, String> {
     let text = serde_json::to_string_pretty(policy).map_err(|error| error.to_string())?;
     Ok(text + "\n")
