@@ -1,7 +1,7 @@
 use std::{
     io::{IsTerminal, Write},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use kfcheck::{Bundle, Check, Report, Runner, World};
@@ -23,6 +23,9 @@ use crate::{
 
 pub(crate) const TOOL: Tool = Tool { name: "kubectl-kfcheck", version: env!("CARGO_PKG_VERSION") };
 
+/// How long a check may take where nobody says it.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
 /// Inspects, prints the report and gives the exit code.
 pub(crate) async fn run<C: CloudArgs>(
     args: &Inspect<C>,
@@ -30,17 +33,18 @@ pub(crate) async fn run<C: CloudArgs>(
 ) -> Result<u8, String> {
     let start = Instant::now();
     let checks = select(&provider.checks, &args.check, &args.skip)?;
-    let runner = Runner { timeout: args.timeout, ..Runner::default() };
-    let (world, report) = match &args.bundle {
+    let runner = Runner { timeout: args.timeout.unwrap_or(TIMEOUT), ..Runner::default() };
+    let (world, mut report) = match &args.bundle {
         Some(path) => {
             let bundle = Bundle::open(path).map_err(|error| error.to_string())?;
             let world = World::replay(bundle).path(&provider.path).setting(args.entrance.target());
-            let world = (provider.prepare)(world);
+            let world = (provider.prepare)(args.live.config.read.settle(world));
             let report = runner.run(&world, &checks).await;
             (world, report)
         }
         None => ask(provider, &args.live, &args.entrance, args.verbose, &runner, &checks).await,
     };
+    args.live.config.read.suppress(&mut report, provider);
     let scope = scope(&world, provider).await;
     let duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let machine = || output(&report, TOOL, provider.name, &scope, duration);
@@ -53,7 +57,7 @@ pub(crate) async fn run<C: CloudArgs>(
         let saved = world.bundle().write(folder);
         saved.map_err(|error| format!("cannot write {}: {error}", folder.display()))?;
     }
-    let threshold = match args.fail_on {
+    let threshold = match args.fail_on.unwrap_or(FailOn::Fail) {
         FailOn::Fail => Threshold::Fail,
         FailOn::Warn => Threshold::Warn,
     };

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kfcheck::FactMeta;
-use serde_json::{Value, json};
+#[cfg(feature = "aws")]
+use serde_json::Value;
+use serde_json::json;
 
 use crate::{
     Provider,
