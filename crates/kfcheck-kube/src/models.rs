@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kfcheck::{Cx, FactError, Findings, Now};
 
-use crate::{InferenceService, Miss, MutatingWebhook, Namespace, Progress, all};
+use crate::{InferenceService, Miss, MutatingWebhook, Namespace, Progress, Thresholds, all};
 
 /// A namespace with models.
 pub(crate) struct ModelNamespace {
@@ -43,12 +43,13 @@ pub(crate) async fn namespaces(cx: &Cx) -> Result<Vec<ModelNamespace>, FactError
     if webhooks.is_empty() {
         return Ok(Vec::new());
     }
+    let minutes = cx.setting::<Thresholds>().model_minutes();
     let mut found = Vec::new();
     for namespace in cx.get(all::<Namespace>()).await?.iter() {
         let here =
             |model: &&Arc<InferenceService>| model.metadata.namespace() == namespace.metadata.name;
         let models: Vec<_> =
-            models.iter().filter(here).map(|m| (Arc::clone(m), m.progress(now))).collect();
+            models.iter().filter(here).map(|m| (Arc::clone(m), m.progress(now, minutes))).collect();
         if models.is_empty() {
             continue;
         }

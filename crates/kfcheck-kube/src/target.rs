@@ -6,7 +6,8 @@ use kfcheck::{Cx, Fact, FactError, Fault, Named};
 use serde::Serialize;
 
 use crate::{
-    ApiRoute, Context, Entrance, EntranceBackend, Ingress, RoutedGateway, Service, all, one, within,
+    ApiRoute, Context, Entrance, EntranceBackend, Ingress, Names, RoutedGateway, Service, all, one,
+    within,
 };
 
 /// Which endpoint the user asks about. Where nothing is said, Kubeflow's usual one.
@@ -43,12 +44,6 @@ impl Target {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BareServices(pub bool);
 
-/// Where Kubeflow's front doors usually are.
-const USUAL: [&str; 2] = ["istio-system", "kubeflow"];
-
-/// The Services that usually stand behind them: Istio's gateway, and the proxies before it.
-const GATEWAYS: [&str; 4] = ["istio-ingressgateway", "istio-ingress", "envoy", "ambassador"];
-
 /// The entrances that lead to the [`Target`].
 #[derive(Clone, Serialize)]
 pub struct Entrances;
@@ -59,6 +54,7 @@ impl Fact for Entrances {
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<Entrance>, FactError> {
         let target = cx.setting::<Target>();
+        let names = cx.setting::<Names>();
         if let Some((namespace, name)) = &target.ingress {
             let namespace = &target.namespace(cx, namespace).await;
             let found = cx.get(one::<Ingress>(namespace, name)).await?;
@@ -77,7 +73,8 @@ impl Fact for Entrances {
                 found => found?,
             };
             found.retain(|found| found.gateway.metadata.name == *name);
-            let found = found.into_iter().map(|gateway| Entrance::Gateway(meant(gateway, &target)));
+            let found =
+                found.into_iter().map(|gateway| Entrance::Gateway(meant(gateway, &target, &names)));
             return named("Gateway", namespace, name, found);
         }
         let namespace = target.namespace.as_deref();
@@ -102,13 +99,14 @@ impl Fact for Entrances {
         };
         let is_sure = |ingress: &Arc<Ingress>| match &target.host {
             Some(host) => ingress.hosts().any(|known| crate::covers(known, host)),
-            None => ingress.backends().any(|backend| is_gateway(&backend.service)),
+            None => ingress.backends().any(|backend| names.is_front(&backend.service)),
         };
         let mut gateways = Ok(Vec::new());
         if !ingresses.iter().any(is_sure) {
             gateways = RoutedGateway::all(cx, namespace).await;
-            let leading = gateways.iter().flatten().filter_map(|all| leading(all, &target));
-            let leading = in_usual(leading.collect());
+            let leading = gateways.iter().flatten();
+            let leading = leading.filter_map(|all| leading_to(all, &target, &names)).collect();
+            let leading = in_usual(leading, &names);
             if !leading.is_empty() {
                 return Ok(leading.into_iter().map(Entrance::Gateway).collect());
             }
@@ -134,7 +132,7 @@ impl Fact for Entrances {
         };
         let here = |found: &RoutedGateway| {
             let here = found.gateway.metadata.namespace();
-            namespace.map_or(USUAL.contains(&here), |namespace| namespace == here)
+            namespace.map_or(names.front().contains(&here), |namespace| namespace == here)
         };
         Ok(others.into_iter().filter(here).map(Entrance::Gateway).collect())
     }
@@ -142,9 +140,13 @@ impl Fact for Entrances {
 
 /// The gateway's Services that have load balancers of their own; bare ones, where those count.
 async fn balanced(cx: &Cx, namespace: Option<&str>) -> Result<Vec<Arc<Service>>, FactError> {
-    let services = cx.get(within::<Service>(namespace.unwrap_or(USUAL[0]))).await;
+    let names = cx.setting::<Names>();
+    let namespaces = namespace.map_or_else(|| names.bare_front(), |namespace| vec![namespace]);
+    let services = cx.get_all(namespaces.into_iter().map(within::<Service>)).await;
+    let services: Result<Vec<_>, _> =
+        services.map(|lists| lists.iter().flat_map(|list| list.iter().cloned()).collect());
     let gateways = |all: &[Arc<Service>]| -> Vec<Arc<Service>> {
-        all.iter().filter(|service| is_gateway(&service.metadata.name)).cloned().collect()
+        all.iter().filter(|service| names.is_front(&service.metadata.name)).cloned().collect()
     };
     if !cx.setting::<BareServices>().0 {
         let mut found = gateways(&services?);
@@ -166,27 +168,28 @@ async fn balanced(cx: &Cx, namespace: Option<&str>) -> Result<Vec<Arc<Service>>,
 }
 
 /// A Gateway with its routes to Kubeflow, if it has any.
-fn leading(gateway: &RoutedGateway, target: &Target) -> Option<RoutedGateway> {
+fn leading_to(gateway: &RoutedGateway, target: &Target, names: &Names) -> Option<RoutedGateway> {
     match &target.host {
         Some(host) => gateway.serving(host),
-        None => gateway.only(leads_to_gateway),
+        None => gateway.only(|route| leads_to_gateway(route, names)),
     }
 }
 
 /// The same, or else with all of its routes.
-fn meant(gateway: RoutedGateway, target: &Target) -> RoutedGateway {
-    leading(&gateway, target).unwrap_or(gateway)
+fn meant(gateway: RoutedGateway, target: &Target, names: &Names) -> RoutedGateway {
+    leading_to(&gateway, target, names).unwrap_or(gateway)
 }
 
 /// The Gateways in the usual namespaces, or else all.
-fn in_usual(all: Vec<RoutedGateway>) -> Vec<RoutedGateway> {
-    let is = |found: &&RoutedGateway| USUAL.contains(&found.gateway.metadata.namespace());
+fn in_usual(all: Vec<RoutedGateway>, names: &Names) -> Vec<RoutedGateway> {
+    let front = names.front();
+    let is = |found: &&RoutedGateway| front.contains(&found.gateway.metadata.namespace());
     let usual: Vec<_> = all.iter().filter(is).cloned().collect();
     if usual.is_empty() { all } else { usual }
 }
 
-fn leads_to_gateway(route: &ApiRoute) -> bool {
-    route.backends().any(|backend| is_gateway(&backend.service))
+fn leads_to_gateway(route: &ApiRoute, names: &Names) -> bool {
+    route.backends().any(|backend| names.is_front(&backend.service))
 }
 
 fn named(
@@ -218,11 +221,13 @@ fn serving(all: &[Arc<Ingress>], host: &str) -> Vec<Arc<Ingress>> {
 /// The Ingresses in the usual namespaces that lead to a gateway, or else all of those there, or
 /// else all that there are.
 async fn usual(cx: &Cx, namespace: Option<&str>) -> Result<Vec<Arc<Ingress>>, FactError> {
-    let namespaces = namespace.map_or(USUAL.to_vec(), |namespace| vec![namespace]);
+    let names = cx.setting::<Names>();
+    let namespaces = namespace.map_or_else(|| names.front(), |namespace| vec![namespace]);
     let lists = cx.get_all(namespaces.into_iter().map(within::<Ingress>)).await?;
     let here: Vec<_> = lists.iter().flat_map(|list| list.iter()).cloned().collect();
-    let to_gateway =
-        |ingress: &&Arc<Ingress>| ingress.backends().any(|backend| is_gateway(&backend.service));
+    let to_gateway = |ingress: &&Arc<Ingress>| {
+        ingress.backends().any(|backend| names.is_front(&backend.service))
+    };
     let gateways: Vec<_> = here.iter().filter(to_gateway).cloned().collect();
     match (gateways.is_empty(), here.is_empty()) {
         (false, _) => Ok(gateways),
@@ -230,10 +235,6 @@ async fn usual(cx: &Cx, namespace: Option<&str>) -> Result<Vec<Arc<Ingress>>, Fa
         (true, true) if namespace.is_some() => Ok(here),
         (true, true) => Ok(cx.get(all::<Ingress>()).await?.to_vec()),
     }
-}
-
-fn is_gateway(service: &str) -> bool {
-    GATEWAYS.iter().any(|gateway| service == *gateway || service.ends_with(&format!("-{gateway}")))
 }
 
 /// The Ingresses among the [`Entrances`].

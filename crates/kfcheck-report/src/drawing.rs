@@ -100,7 +100,7 @@ fn boxed(output: &Output, node: &Node, place: Place, wide: bool) -> Hop {
     let found = resources.iter().flat_map(|resource| &resource.findings);
     let mut found: Vec<_> = found.filter_map(|id| output.finding(id)).collect();
     found.sort_by_key(|finding| {
-        (finding.suppressed.is_some(), output.cause(finding).is_none(), finding.symptom)
+        (!output.is_told(finding), output.cause(finding).is_none(), finding.symptom)
     });
     let names: Vec<_> = resources.iter().map(|resource| resource.resource.to_string()).collect();
     let said: Vec<_> = found.iter().map(|finding| finding.sentence()).collect();

@@ -22,7 +22,7 @@ pub(crate) enum Health {
 impl Health {
     pub(crate) fn of(output: &Output, resource: &PathResource) -> Self {
         let found = resource.findings.iter().filter_map(|id| output.finding(id));
-        let mut found = found.filter(|finding| finding.suppressed.is_none());
+        let mut found = found.filter(|finding| output.is_told(finding));
         match resource.status {
             Status::Fail if found.any(|finding| output.cause(finding).is_some()) => Self::Broken,
             Status::Fail => Self::Suffers,

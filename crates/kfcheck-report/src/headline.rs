@@ -8,10 +8,15 @@ pub(crate) struct Headline<'a> {
     pub(crate) entrances: Vec<&'a str>,
     /// Those of them that do not answer, or not as they should.
     pub(crate) down: Vec<&'a str>,
+    /// Whether anything is broken that counts.
+    pub(crate) is_broken: bool,
+    /// Whether anything is broken that does not.
+    pub(crate) hides: bool,
     pub(crate) causes: usize,
     pub(crate) symptoms: usize,
     pub(crate) passed: usize,
     pub(crate) unseen: usize,
+    pub(crate) suppressed: usize,
 }
 
 impl Headline<'_> {
@@ -24,9 +29,10 @@ impl Headline<'_> {
         match (&self.down[..], &self.entrances[..]) {
             ([host], _) => format!("{host} is down."),
             ([_, _, ..], _) => format!("{} are down.", self.down.join(" and ")),
-            ([], []) if self.causes == 0 => "No entrance to a deployment was found.".to_owned(),
-            ([], names) if self.causes == 0 => {
-                format!("{}: nothing broken found.", names.join(" and "))
+            ([], []) if !self.is_broken => "No entrance to a deployment was found.".to_owned(),
+            ([], names) if !self.is_broken => {
+                let but = if self.hides { " but what is suppressed" } else { "" };
+                format!("{}: nothing broken found{but}.", names.join(" and "))
             }
             ([], []) => "Something is broken; no entrance to a deployment was found.".to_owned(),
             ([], names) => {
@@ -39,8 +45,12 @@ impl Headline<'_> {
     }
 
     fn counts(&self) -> String {
+        let suppressed = match self.suppressed {
+            0 => String::new(),
+            some => format!(", {some} suppressed"),
+        };
         format!(
-            "{}, {}; {} passed, {} not seen.",
+            "{}, {}; {} passed, {} not seen{suppressed}.",
             count(self.causes, "root cause"),
             count(self.symptoms, "symptom"),
             count(self.passed, "check"),
@@ -61,10 +71,13 @@ impl Headline<'_> {
         Headline {
             down: down.map(|entrance| entrance.resource.name.as_str()).collect(),
             entrances: entrances.iter().map(|entrance| entrance.resource.name.as_str()).collect(),
-            causes: output.causes().count(),
+            is_broken: output.causes().next().is_some(),
+            hides: output.suppressed().any(|(finding, _)| finding.severity == Severity::Fail),
+            causes: summary.root_causes,
             symptoms: output.others(Severity::Fail).count(),
             passed: summary.pass,
             unseen: summary.unknown + summary.bug,
+            suppressed: summary.suppressed,
         }
     }
 

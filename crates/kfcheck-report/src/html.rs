@@ -33,6 +33,7 @@ pub fn html(output: &Output) -> Result<String, String> {
         symptoms: output.others(Severity::Fail).map(|finding| Card::of(output, finding)).collect(),
         warnings: output.others(Severity::Warn).map(|finding| Card::of(output, finding)).collect(),
         suppressed: output.suppressed().map(|(finding, _)| Card::of(output, finding)).collect(),
+        configuration: configuration(output),
         pictures: pictures(output, &picture),
         legend: legend(&picture),
         gaps: output.path.gaps.iter().map(|gap| gap.detail.as_str()).collect(),
@@ -66,6 +67,7 @@ struct Page<'a> {
     symptoms: Vec<Card<'a>>,
     warnings: Vec<Card<'a>>,
     suppressed: Vec<Card<'a>>,
+    configuration: Vec<(String, &'a str)>,
     pictures: Vec<Drawing>,
     legend: Vec<(&'static str, &'static str)>,
     gaps: Vec<&'a str>,
@@ -83,6 +85,7 @@ struct Card<'a> {
     name: String,
     kind: String,
     label: &'static str,
+    suppression: Option<String>,
     fixes: Vec<Fix<'a>>,
     explains: Vec<Link<'a>>,
     explained_by: Vec<Link<'a>>,
@@ -106,7 +109,7 @@ impl<'a> Card<'a> {
             |id: &'a String| Some(Link { id, text: output.finding(id).map(FindingOut::sentence)? });
         let cause = output.cause(finding);
         let label = match (cause, finding.severity) {
-            _ if finding.suppressed.is_some() => "Suppressed",
+            _ if !output.is_told(finding) => "Suppressed",
             (Some(cause), _) if cause.takes_down.is_empty() => "Broken",
             (Some(_), _) => "Root cause",
             (None, Severity::Fail) => "Symptom",
@@ -117,6 +120,7 @@ impl<'a> Card<'a> {
             name: finding.resource.full_name(),
             kind: finding.resource.kind(),
             label,
+            suppression: finding.suppression(),
             fixes: finding
                 .remedies
                 .iter()
@@ -222,6 +226,11 @@ fn tone(output: &Output) -> &'static str {
         Status::Unknown | Status::Bug | Status::Skip => "unseen",
         Status::Pass => "healthy",
     }
+}
+
+/// What is wrong with how the inspection was set up, and where that is written.
+fn configuration(output: &Output) -> Vec<(String, &str)> {
+    output.warnings.iter().map(|w| (w.sentence(), w.place.as_deref().unwrap_or(""))).collect()
 }
 
 fn about(output: &Output) -> Vec<(&'static str, String)> {

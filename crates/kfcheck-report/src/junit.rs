@@ -16,7 +16,9 @@ pub fn junit(output: &Output) -> Result<String, String> {
     let mut suite = TestSuite::new(format!("kfcheck {}", output.provider));
     suite.set_time(duration);
     suite.add_properties(properties(output));
-    suite.set_system_out(Headline::of(output).say());
+    let warnings =
+        output.warnings.iter().map(|warning| format!("\nwarning: {}", warning.sentence()));
+    suite.set_system_out(Headline::of(output).say() + &warnings.collect::<String>());
     suite.add_test_cases(output.checks.iter().map(|check| case(output, check)));
     suite.add_test_cases(gaps(output));
     let mut report = Report::new(output.tool.name.as_str());

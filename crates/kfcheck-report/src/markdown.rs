@@ -1,7 +1,7 @@
 use kfcheck::{Risk, Severity, Status};
 
 use crate::{
-    FindingOut, Output,
+    CheckOut, FindingOut, Output,
     headline::{Headline, count},
     text::command_lines,
 };
@@ -16,12 +16,17 @@ pub fn markdown(output: &Output) -> String {
     for (cause, finding) in output.causes() {
         let label = if cause.takes_down.is_empty() { "Broken" } else { "Root cause" };
         page.push_str(&format!("\n## {label}: {}\n", words(&finding.sentence())));
+        if let Some(reason) = finding.suppression() {
+            page.push_str(&format!("\nSuppressed: {}\n", words(&reason)));
+        }
         page.push_str(&details(finding));
         page.push_str(&list(
             "Explains",
             cause.explains.iter().filter_map(|id| {
                 let explained = output.finding(id)?;
-                Some(format!("{} ({})", words(&explained.sentence()), code(&explained.check)))
+                let aside = if explained.suppressed.is_some() { ", suppressed" } else { "" };
+                let (says, check) = (words(&explained.sentence()), code(&explained.check));
+                Some(format!("{says} ({check}{aside})"))
             }),
         ));
     }
@@ -29,6 +34,13 @@ pub fn markdown(output: &Output) -> String {
     page.push_str(&section(output, "Warnings", output.others(Severity::Warn)));
     page.push_str(&unseen(output));
     page.push_str(&suppressed(output));
+    page.push_str(&list(
+        "Warnings of the configuration",
+        output.warnings.iter().map(|warning| {
+            let place = warning.place.iter().map(|place| format!(" ({})", code(place)));
+            words(&warning.sentence()) + &place.collect::<String>()
+        }),
+    ));
     page.push_str(&checks(output));
     page
 }
@@ -101,7 +113,7 @@ fn unseen(output: &Output) -> String {
     if output.unseen.is_empty() {
         return String::new();
     }
-    let article = if output.root_causes.is_empty() { "a" } else { "another" };
+    let article = if output.causes().next().is_none() { "a" } else { "another" };
     let row = |unseen: &crate::Unseen| {
         let wanted = unseen.wanted_by.iter().map(|name| code(name)).collect::<Vec<_>>().join(", ");
         format!("| {} | {wanted} |\n", cell(&unseen.detail))
@@ -113,12 +125,12 @@ fn unseen(output: &Output) -> String {
 }
 
 fn suppressed(output: &Output) -> String {
-    let row = |(finding, reason): (&FindingOut, &str)| {
+    let row = |(finding, reason): (&FindingOut, String)| {
         format!(
             "| {} | {} | {} |\n",
             words(&finding.sentence()),
             code(&finding.check),
-            cell(reason)
+            cell(&reason)
         )
     };
     let rows: String = output.suppressed().map(row).collect();
@@ -131,7 +143,10 @@ fn suppressed(output: &Output) -> String {
 /// How the checks ended that found nothing; what the others found is above.
 fn checks(output: &Output) -> String {
     let of = |status: Status| {
+        let found = |check: &CheckOut| output.found_by(&check.id).next().is_some();
         let checks = output.checks.iter().filter(move |check| check.status == status);
+        // What is suppressed is told above, and was something to examine.
+        let checks = checks.filter(move |check| status != Status::Skip || !found(check));
         checks.map(|check| code(&check.id)).collect::<Vec<_>>()
     };
     let mut text = String::new();

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use kfcheck::{Finding, Report, Resource, Severity, Status};
+use kfcheck::{Cause, Finding, Report, Resource, Severity, Status};
 
 use crate::json::{FindingOut, Gap, Ids, PathEdge, PathOut, PathResource, ResourceOut, fact_name};
 
@@ -10,6 +10,7 @@ pub(crate) fn path<'a>(
     report: &'a Report,
     found: &[(&str, &'a Finding)],
     findings: &[FindingOut],
+    causes: &[&Cause<'_>],
 ) -> (PathOut, Ids<'a>) {
     let added = report.results.iter().flat_map(|result| &result.edges);
     let edges: BTreeSet<_> = report.path.edges.iter().chain(added).collect();
@@ -26,8 +27,11 @@ pub(crate) fn path<'a>(
     let resource = |(resource, id): (&&Resource, &String)| {
         let out = ResourceOut::from(*resource);
         let on_it = || findings.iter().filter(|finding| finding.resource == out);
+        // A root cause that is told is a broken resource, whoever says that it doesn't count.
+        let told = causes.iter().map(|cause| cause.finding).filter(|f| f.resource == **resource);
         let counted = on_it().filter(|finding| finding.suppressed.is_none());
-        let status = status(report, resource, counted.map(|finding| finding.severity).max());
+        let severities = counted.map(|finding| finding.severity).chain(told.map(|f| f.severity));
+        let status = status(report, resource, severities.max());
         let findings = on_it().map(|finding| finding.id.clone()).collect();
         PathResource { id: id.clone(), status, findings, resource: out }
     };

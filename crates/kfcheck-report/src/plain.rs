@@ -11,7 +11,7 @@ pub(crate) fn findings(output: &Output, found: &[&FindingOut]) -> String {
 /// A finding, its evidence, what explains it, what it explains, and what to do.
 pub(crate) fn finding(output: &Output, finding: &FindingOut) -> String {
     let mut text = finding.sentence() + "\n";
-    if let Some(reason) = &finding.suppressed {
+    if let Some(reason) = finding.suppression() {
         text.push_str(&format!("  suppressed: {reason}\n"));
     }
     for evidence in &finding.evidence {

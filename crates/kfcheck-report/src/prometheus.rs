@@ -19,7 +19,7 @@ pub fn prometheus(output: &Output) -> String {
         series(output.summary.counts().map(|(status, n)| (vec![("status", word(status))], n)))
     });
     page.family("kfcheck_root_causes", "How many findings no other finding explains.", {
-        series([(Vec::new(), output.causes().count())])
+        series([(Vec::new(), output.summary.root_causes)])
     });
     page.family("kfcheck_finding", "What is wrong, as so many findings on one resource.", {
         counted(output.findings.iter().map(|finding| {
@@ -43,6 +43,9 @@ pub fn prometheus(output: &Output) -> String {
             let fact = unseen.fact.clone().unwrap_or_default();
             vec![("fact", fact), ("reason", unseen.reason.clone())]
         }))
+    });
+    page.family("kfcheck_configuration_warnings", "What is wrong with the configuration.", {
+        series([(Vec::new(), output.warnings.len())])
     });
     let started = output.started_at.as_ref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
     if let Some(at) = started {

@@ -4,7 +4,7 @@ use kfcheck::{Severity, Status};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{FindingOut, Output, ResourceOut, Unseen, plain};
+use crate::{FindingOut, Output, ResourceOut, Unseen, WarningOut, plain};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -57,6 +57,8 @@ struct Invocation {
     #[serde(skip_serializing_if = "Option::is_none")]
     start_time_utc: Option<String>,
     tool_execution_notifications: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_configuration_notifications: Vec<Value>,
 }
 
 #[derive(Serialize)]
@@ -100,6 +102,7 @@ fn run(output: &Output, page: &dyn Fn(&str) -> Option<String>) -> Run {
                 .iter()
                 .map(|unseen| notification(output, unseen))
                 .collect(),
+            tool_configuration_notifications: output.warnings.iter().map(configuration).collect(),
         }],
         results: output.findings.iter().map(|finding| result(output, finding)).collect(),
         properties: json!({
@@ -138,7 +141,7 @@ fn result(output: &Output, finding: &FindingOut) -> SarifResult {
     };
     let mut fingerprints = BTreeMap::new();
     fingerprints.insert("kfcheck/v1", fingerprint(finding));
-    let suppression = |reason| json!({ "kind": "external", "justification": reason });
+    let suppression = |reason: String| json!({ "kind": "external", "justification": reason });
     SarifResult {
         rule_id: finding.check.clone(),
         rule_index: output.checks.iter().position(|check| check.id == finding.check),
@@ -147,7 +150,7 @@ fn result(output: &Output, finding: &FindingOut) -> SarifResult {
         message: Message { text: literal(&plain::finding(output, finding)), markdown: None },
         locations: [json!({ "logicalLocations": [location(&finding.resource)] })],
         partial_fingerprints: fingerprints,
-        suppressions: finding.suppressed.iter().map(suppression).collect(),
+        suppressions: finding.suppression().into_iter().map(suppression).collect(),
         properties: json!({
             "id": finding.id,
             "severity": finding.severity,
@@ -182,6 +185,15 @@ fn location(resource: &ResourceOut) -> Value {
 
 fn qualified(resource: &ResourceOut) -> String {
     format!("{}/{}/{}", resource.provider, resource.kind, resource.full_name())
+}
+
+fn configuration(warning: &WarningOut) -> Value {
+    json!({
+        "descriptor": { "id": "configuration" },
+        "level": "warning",
+        "message": { "text": literal(&warning.sentence()) },
+        "properties": warning,
+    })
 }
 
 fn notification(output: &Output, unseen: &Unseen) -> Value {

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use deployment::{big, broken, called, written};
 use expect_test::expect;
-use kfcheck::Severity;
+use kfcheck::{Report, Severity, Status, Suppression, suppress};
 use kfcheck_report::{
-    Output, Style, dot, html, json, junit, markdown, mermaid, prometheus, sarif, text, yaml,
+    Output, Style, Threshold, dot, exit_code, html, json, junit, markdown, mermaid, prometheus,
+    sarif, text, yaml,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -212,6 +213,106 @@ fn sarif_has_a_rule_a_check_and_a_result_a_finding() {
     assert_eq!(invocation["executionSuccessful"], true);
     let notes = invocation["toolExecutionNotifications"].as_array().unwrap();
     assert_eq!(notes[0]["associatedRule"]["id"], "istio-gateway-selector");
+}
+
+/// The same deployment, of which some checks' findings are suppressed.
+fn known(checks: &[&str]) -> Report {
+    let mut report = broken();
+    let day: jiff::civil::Date = "2027-01-31".parse().unwrap();
+    let known = |check: &&str| Suppression::new(check, "*", "known", day).unwrap();
+    let all: Vec<_> = checks.iter().map(known).collect();
+    suppress(&mut report, &all, &[], jiff::Timestamp::now());
+    report
+}
+
+#[test]
+fn a_suppressed_root_cause_of_what_counts_is_told_once_and_marked() {
+    let report = known(&["gcp-firewall-health-check"]);
+    let output = written(&report);
+    assert_eq!(exit_code(&report, Threshold::Fail), 1);
+    assert_eq!((output.summary.root_causes, output.summary.suppressed), (0, 1));
+    assert_eq!(output.root_causes.len(), 1);
+    let kf_net = output.path.resources.iter().find(|one| one.resource.name == "kf-net").unwrap();
+    assert_eq!(kf_net.status, Status::Fail);
+    for text in [text(&report, Style::default()), markdown(&output), html(&output).unwrap()] {
+        let text = text.replace('\n', " ");
+        assert!(text.contains("kf.example.com is down."), "{text}");
+        assert!(
+            text.contains("0 root causes, 2 symptoms; 1 check passed, 1 not seen, 1 suppressed.")
+        );
+        assert!(text.contains("known (until 2027-01-31)"), "{text}");
+        assert!(!text.contains("SUPPRESSED") && !text.contains("## Suppressed"), "{text}");
+        assert!(!text.contains("suppressed-title"), "{text}");
+    }
+    for picture in [dot(&output), mermaid(&output)] {
+        assert!(picture.contains("(root cause)"), "{picture}");
+    }
+    let page = html(&output).unwrap();
+    assert_eq!(page.matches("id=\"f2\"").count(), 1, "no name is there twice");
+}
+
+#[test]
+fn what_is_suppressed_as_a_whole_is_told_beside_the_rest() {
+    let report = known(&["gcp-backend-*", "gcp-firewall-*", "gcp-iap-*"]);
+    let output = written(&report);
+    assert_eq!(exit_code(&report, Threshold::Fail), 3, "something was not seen");
+    assert_eq!(exit_code(&report, Threshold::Warn), 1);
+    assert!(output.root_causes.is_empty());
+    assert_eq!((output.summary.fail, output.summary.suppressed), (0, 3));
+    let said = text(&report, Style::default());
+    expect![[r"
+        kf.example.com: nothing broken found but what is suppressed. 0 root causes, 0
+        symptoms; 1 check passed, 1 not seen, 3 suppressed.
+
+        WARNING  gcp-health-check-logging
+          health check k8s-be-31380 doesn't log why it fails
+            fix       turns logging on
+                      gcloud compute health-checks update http x
+
+        NOT SEEN, so a cause may hide there
+          istio-gateway-selector
+            not collected: gcp/forwardingRules.json
+              gcloud compute forwardingRules list --format json
+
+        SUPPRESSED  gcp-backend-health
+          backend service k8s-be-31380--7a1c9e2b4d6f8035 has no healthy endpoint (0 of
+            2)
+            because   known (until 2027-01-31)
+
+        SUPPRESSED  gcp-firewall-health-check
+          network kf-net drops health checks on tcp:31380
+            because   known (until 2027-01-31)
+
+        SUPPRESSED  gcp-iap-endpoint
+          host kf.example.com answers 502
+            because   known (until 2027-01-31)
+    "]]
+    .assert_eq(&said);
+    let read = quick_junit::Report::deserialize_from_str(&junit(&output).unwrap()).unwrap();
+    assert_eq!((read.failures, read.errors), (0, 1));
+    assert!(prometheus(&output).contains("kfcheck_root_causes{provider=\"gcp\",cluster=\"kf\"} 0"));
+    assert!(!dot(&output).contains("root cause"));
+    assert!(markdown(&output).contains("1 check had nothing to examine"), "only the quota's");
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_is_in_every_format_that_reports() {
+    let mut report = broken();
+    let day = "2020-01-31".parse().unwrap();
+    let old = Suppression::new("gcp-*", "*", "known", day).unwrap().written_at("f.yaml:3:5");
+    suppress(&mut report, &[old], &[], jiff::Timestamp::now());
+    let output = written(&report);
+    for (format, text) in all(&output) {
+        let is_counted = text.contains("kfcheck_configuration_warnings{") && text.contains("} 1\n");
+        assert!(is_counted || text.contains("expired on 2020-01-31"), "{format}: {text}");
+    }
+    let text = text(&report, Style::default());
+    assert!(
+        text.contains("\nWARNING  f.yaml:3:5\n  the suppression of gcp-* on * expired"),
+        "{text}"
+    );
+    let read: Output = serde_json::from_str(&json(&output).unwrap()).unwrap();
+    assert_eq!(read, output);
 }
 
 #[test]

@@ -19,6 +19,15 @@ pub struct Cause<'a> {
     pub affects: Vec<&'a Resource>,
 }
 
+impl Cause<'_> {
+    /// Whether it is to be told: it counts, or explains something that does. Where somebody
+    /// suppressed all of it, it is among what is suppressed only.
+    pub fn is_told(&self) -> bool {
+        let mut explained = self.explains.iter();
+        self.finding.suppressed.is_none() || explained.any(|(_, f)| f.suppressed.is_none())
+    }
+}
+
 /// Splits what fails into root causes, each with the symptoms above it. Those that take an entrance
 /// down come first, then those that explain most.
 ///

@@ -3,6 +3,7 @@ use std::{
     fmt::{self, Display},
 };
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::{Aspect, FactError, Fault, path::Edge};
@@ -122,6 +123,8 @@ pub struct Finding {
     pub remedies: Vec<Remedy>,
     /// Why somebody said that it doesn't count.
     pub suppressed: Option<String>,
+    /// The last day on which it doesn't.
+    pub suppressed_until: Option<Date>,
 }
 
 impl Finding {
@@ -302,6 +305,7 @@ impl Findings {
             evidence,
             remedies,
             suppressed: None,
+            suppressed_until: None,
         });
         &mut self.found[at]
     }

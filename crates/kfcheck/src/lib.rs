@@ -17,6 +17,7 @@ mod place;
 pub mod redact;
 mod report;
 mod runner;
+mod suppress;
 pub mod wire;
 mod world;
 
@@ -33,6 +34,7 @@ pub use path::{Aspect, Edge, Path, Stretch};
 pub use place::{ObjectKind, Place, Selection};
 pub use report::{CheckResult, Report, Status};
 pub use runner::{Event, Runner};
+pub use suppress::{Suppression, Warning, suppress};
 pub use world::{Cx, World};
 
 pub use async_trait::async_trait;

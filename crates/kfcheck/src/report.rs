@@ -3,7 +3,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Edge, FactError, FactKey, Fault, Finding, Findings, Meta, Path, Resource, Severity};
+use crate::{
+    Edge, FactError, FactKey, Fault, Finding, Findings, Meta, Path, Resource, Severity, Warning,
+};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,23 +57,43 @@ impl CheckResult {
         ended: Option<FactError>,
         facts: Vec<FactKey>,
     ) -> Self {
-        let Findings { found: findings, healthy, answering, mut unknown, edges, mut skipped } = out;
-        match ended {
-            Some(FactError { fault: Fault::Absent(what), .. }) => skipped = Some(what),
-            ended => unknown.extend(ended.map(|error| (None, error))),
-        }
-        let worst = findings.iter().map(|f| f.severity).max();
-        let bug = |(_, error): &(_, FactError)| matches!(error.fault, Fault::Bug(_));
-        let status = match worst {
-            Some(Severity::Fail) => Status::Fail,
-            _ if unknown.iter().any(bug) => Status::Bug,
-            _ if !unknown.is_empty() => Status::Unknown,
-            Some(Severity::Warn) => Status::Warn,
-            None if healthy.is_empty() => Status::Skip,
-            None => Status::Pass,
-        };
+        let Findings { found: findings, healthy, answering, unknown, edges, skipped } = out;
         let Meta { id, title, .. } = *meta;
-        Self { id, title, status, findings, healthy, answering, edges, skipped, unknown, facts }
+        let status = Status::Skip;
+        let mut result = Self {
+            id,
+            title,
+            status,
+            findings,
+            healthy,
+            answering,
+            edges,
+            skipped,
+            unknown,
+            facts,
+        };
+        match ended {
+            Some(FactError { fault: Fault::Absent(what), .. }) => result.skipped = Some(what),
+            ended => result.unknown.extend(ended.map(|error| (None, error))),
+        }
+        result.status = result.judged();
+        result
+    }
+
+    /// How it ended, by the findings that count. Where somebody suppressed all of them, nothing is
+    /// left that it could pass by.
+    pub(crate) fn judged(&self) -> Status {
+        let counted = self.findings.iter().filter(|finding| finding.suppressed.is_none());
+        let is_suppressed = self.findings.iter().any(|finding| finding.suppressed.is_some());
+        let bug = |(_, error): &(_, FactError)| matches!(error.fault, Fault::Bug(_));
+        match counted.map(|finding| finding.severity).max() {
+            Some(Severity::Fail) => Status::Fail,
+            _ if self.unknown.iter().any(bug) => Status::Bug,
+            _ if !self.unknown.is_empty() => Status::Unknown,
+            Some(Severity::Warn) => Status::Warn,
+            None if is_suppressed || self.healthy.is_empty() => Status::Skip,
+            None => Status::Pass,
+        }
     }
 }
 
@@ -98,12 +120,19 @@ pub struct Report {
     pub refused: Vec<FactError>,
     /// In the order of the registry.
     pub results: Vec<CheckResult>,
+    /// What is wrong with how the inspection was set up.
+    pub warnings: Vec<Warning>,
 }
 
 impl Report {
     /// What is wrong, with the check that found it.
     pub fn findings(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
         self.results.iter().flat_map(|r| r.findings.iter().map(|f| (r.id, f)))
+    }
+
+    /// What is wrong and nobody suppressed, with the check that found it.
+    pub fn counted(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
+        self.findings().filter(|(_, finding)| finding.suppressed.is_none())
     }
 
     /// Why facts could not be had, each reason once, with the checks that wanted them.

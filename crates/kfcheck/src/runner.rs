@@ -70,7 +70,7 @@ impl Runner {
                 Arc::new(path)
             }
         };
-        Report { at, path, refused: refused.collect(), results }
+        Report { at, path, refused: refused.collect(), results, warnings: Vec::new() }
     }
 
     async fn run_one(&self, world: &World, check: &'static dyn Check) -> CheckResult {

@@ -49,12 +49,13 @@ pub(crate) async fn wait<C: CloudArgs>(
     provider: &Provider,
     limit: Duration,
 ) -> Result<Seen, String> {
-    let mut waiting = Waiting::new(limit, args.again.interval, threshold(args.fail_on));
+    let mut waiting =
+        Waiting::new(limit, args.again.interval, threshold(args.fail_on.unwrap_or_default()));
     let look = async || look(args, provider).await;
     repeat(look, stopped(), |seen| {
         let output = seen.output(provider);
         let _ = writeln!(io::stderr(), "{}  {}", seen_at(&output), headline(&output));
-        Ok(waiting.next(seen.exit_code(args.fail_on), output))
+        Ok(waiting.next(seen.exit_code(args.fail_on.unwrap_or_default()), output))
     })
     .await
 }
@@ -81,7 +82,7 @@ pub(crate) async fn watch<C: CloudArgs>(
         let read = print_to_reader(&text)?;
         Ok(read.then_some(args.again.interval))
     });
-    Ok(last.await?.exit_code(args.fail_on))
+    Ok(last.await?.exit_code(args.fail_on.unwrap_or_default()))
 }
 
 /// What is printed of a run: nothing, where nothing changed.

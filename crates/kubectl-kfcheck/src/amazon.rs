@@ -6,7 +6,7 @@ use kfcheck_aws::{AmazonCloud, Aws, AwsAccess, Location};
 use kfcheck_kube::{Access, CloudView};
 use kfcheck_report::Scope;
 
-use crate::{Provider, provider::CloudArgs};
+use crate::{Provider, config::Deployment, provider::CloudArgs};
 
 /// Which account and region, as whom, and where the APIs are.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,20 @@ impl CloudArgs for AwsArgs {
             endpoint: self.endpoint_url.clone(),
             credentials: None,
         })))
+    }
+
+    fn fill(&mut self, scope: &Deployment) {
+        for (flag, said) in
+            [(&mut self.profile, &scope.aws.profile), (&mut self.region, &scope.aws.region)]
+        {
+            if flag.is_none() {
+                *flag = said.clone().map(|text| text.0);
+            }
+        }
+    }
+
+    fn cluster(scope: &Deployment) -> Option<String> {
+        scope.aws.cluster.clone().map(|text| text.0)
     }
 }
 

@@ -122,6 +122,16 @@ pub enum Command {
         #[command(subcommand)]
         of: Permissions,
     },
+    /// Check a configuration, or print the JSON Schema of all.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck config check                     # ./.kfcheck.yaml\n  \
+        kubectl kfcheck config check prod.yaml\n  \
+        kubectl kfcheck config schema > kfcheck.config.v1.schema.json")]
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        task: ConfigTask,
+    },
     /// List the checks.
     #[command(after_help = "Example:\n  kubectl kfcheck checks --check 'gcp-neg-*'")]
     Checks {
@@ -192,6 +202,18 @@ pub enum Collected {
         kubectl kfcheck collect onprem -o evidence/      # into a folder, to look into\n\n\
         What comes of it is inspected with `kubectl kfcheck onprem --bundle PATH`.")]
     Onprem(Collect<OnpremArgs>),
+}
+
+/// What to do with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigTask {
+    /// Say what is wrong with a configuration, at which line and column.
+    Check {
+        /// Without it, the file that an inspection would read here.
+        file: Option<PathBuf>,
+    },
+    /// Print the JSON Schema, for editors.
+    Schema,
 }
 
 /// Of what the permissions are printed.
@@ -309,12 +331,12 @@ pub struct Inspect<C: CloudArgs> {
     /// Show every check, also those that pass, and each call with the time it took.
     #[arg(short, long)]
     pub verbose: bool,
-    /// How long a check may take, in seconds or as 90s, 2m.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
-    pub timeout: Duration,
-    /// What makes the exit code 1.
-    #[arg(long, value_enum, default_value_t = FailOn::Fail)]
-    pub fail_on: FailOn,
+    /// How long a check may take, in seconds or as 90s, 2m [default: 60s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// What makes the exit code 1 [default: fail].
+    #[arg(long, value_enum)]
+    pub fail_on: Option<FailOn>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]
     pub again: Again,
@@ -385,15 +407,17 @@ pub enum Format {
 }
 
 /// What makes the exit code 1.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum FailOn {
     /// Something that takes the endpoint down.
+    #[default]
     Fail,
     /// A warning, too.
     Warn,
 }
 
-fn namespaced(text: &str) -> Result<(String, String), String> {
+pub(crate) fn namespaced(text: &str) -> Result<(String, String), String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
             Ok((namespace.to_owned(), name.to_owned()))

@@ -27,12 +27,14 @@ pub(crate) async fn run<C: CloudArgs>(
     let default = || format!("kfcheck-{}.tar.gz", C::NAME).into();
     let output = args.output.clone().unwrap_or_else(default);
     refuse_to_mix(&output)?;
+    let config = &args.live.config.read;
     let runner = Runner::default();
+    let runner = Runner { timeout: config.timeout().unwrap_or(runner.timeout), ..runner };
     let (world, report) = match &args.bundle {
         Some(path) => {
             let bundle = Bundle::open(path).map_err(|error| error.to_string())?;
             let world = World::replay(bundle).path(&provider.path).setting(args.entrance.target());
-            let world = (provider.prepare)(world);
+            let world = (provider.prepare)(config.settle(world));
             let report = runner.run(&world, &provider.checks).await;
             (world, report)
         }

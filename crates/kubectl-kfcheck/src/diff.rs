@@ -8,7 +8,9 @@ use kfcheck::Bundle;
 use kfcheck_report::{Output, Style, diff};
 
 use crate::{
-    Provider, find, guess,
+    Provider,
+    config::{Config, ConfigArgs},
+    find, guess,
     inspect::look_into,
     print,
     reread::{self, Written},
@@ -37,6 +39,9 @@ pub struct Diff {
     /// How to write what changed.
     #[arg(short, long, value_enum, default_value_t = DiffFormat::Text)]
     pub output: DiffFormat,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+    pub config: ConfigArgs,
 }
 
 /// How to write what changed.
@@ -64,21 +69,24 @@ impl Side<'_> {
         }
     }
 
-    async fn report(self) -> Output {
+    async fn report(self, config: &Config) -> Output {
         match self {
-            Self::Bundle(bundle, provider) => look_into(bundle, provider).await.output(provider),
+            Self::Bundle(bundle, provider) => {
+                look_into(bundle, provider, config).await.output(provider)
+            }
             Self::Report(report) => *report,
         }
     }
 }
 
 /// Prints what changed. The exit code says whether anything did.
-pub(crate) async fn run(args: &Diff, providers: &[Provider]) -> Result<u8, String> {
+pub(crate) async fn run(args: Diff, providers: &[Provider]) -> Result<u8, String> {
     if args.before == args.after && args.before.as_os_str() == "-" {
         return Err("standard input can't be both; name a file for one of them".to_owned());
     }
     let (before, after) =
-        (side(args, &args.before, providers)?, side(args, &args.after, providers)?);
+        (side(&args, &args.before, providers)?, side(&args, &args.after, providers)?);
+    let config = Config::find(&args.config, providers)?;
     let names = [before.provider(), after.provider()];
     if names[0] != names[1] {
         return Err(format!(
@@ -89,7 +97,7 @@ pub(crate) async fn run(args: &Diff, providers: &[Provider]) -> Result<u8, Strin
             names[1]
         ));
     }
-    let changes = diff(&before.report().await, &after.report().await)?;
+    let changes = diff(&before.report(&config).await, &after.report(&config).await)?;
     let style = Style { verbose: false, colour: io::stdout().is_terminal() };
     print(&match args.output {
         DiffFormat::Text => changes.text(style),

@@ -6,7 +6,7 @@ use kfcheck_gcp::{Google, GoogleAccess, GoogleCloud, IapToken, Location, ScriptO
 use kfcheck_kube::{Access, CloudView, KubeClient, ManagementCluster};
 use kfcheck_report::Scope;
 
-use crate::{Provider, args::Collect, provider::CloudArgs};
+use crate::{Provider, args::Collect, config::Deployment, provider::CloudArgs};
 
 /// Which project, as whom, and where the APIs are.
 #[derive(Debug, clap::Args)]
@@ -58,11 +58,31 @@ impl CloudArgs for GoogleArgs {
         world.client(Ok(ManagementCluster(other)))
     }
 
+    fn fill(&mut self, scope: &Deployment) {
+        let from = &scope.gcp;
+        for (flag, said) in [
+            (&mut self.project, &from.project),
+            (&mut self.location, &from.location),
+            (&mut self.network_project, &from.network_project),
+            (&mut self.config_connector_context, &from.config_connector_context),
+        ] {
+            if flag.is_none() {
+                *flag = said.clone().map(|text| text.0);
+            }
+        }
+    }
+
+    fn cluster(scope: &Deployment) -> Option<String> {
+        scope.gcp.cluster.clone().map(|text| text.0)
+    }
+
     fn script(args: &Collect<Self>) -> Option<String> {
         let live = &args.live;
+        let names = live.config.read.names();
+        let namespace = args.entrance.namespace.as_deref();
         Some(kfcheck_gcp::script(&ScriptOptions {
             context: live.context.clone(),
-            namespace: args.entrance.namespace.clone(),
+            namespaces: names.namespaces().chain(namespace).map(str::to_owned).collect(),
             google: GoogleAccess { cluster: live.cluster.clone(), ..live.cloud.access() },
             probes: !live.no_probes,
         }))

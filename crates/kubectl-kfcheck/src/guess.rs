@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use kfcheck::{Bundle, World};
 use kfcheck_kube::{Access, Node, all};
 
-use crate::{args::EntranceArgs, live::LiveArgs, provider::CloudArgs};
+use crate::{args::EntranceArgs, config::Deployment, live::LiveArgs, provider::CloudArgs};
 
 /// A provider that the bundle or the nodes name; nothing is said of its cloud.
 #[derive(Debug, clap::Args)]
@@ -13,6 +13,9 @@ pub struct Guessed {
     #[arg(skip)]
     #[allow(missing_docs, reason = "none of the command line's")]
     pub provider: OnceLock<&'static str>,
+    #[arg(skip)]
+    #[allow(missing_docs, reason = "none of the command line's")]
+    pub scope: Deployment,
 }
 
 impl CloudArgs for Guessed {
@@ -21,26 +24,47 @@ impl CloudArgs for Guessed {
     fn connect(&self, world: World, access: &Access) -> World {
         match self.provider.get().copied() {
             #[cfg(feature = "gcp")]
-            Some("gcp") => connect::<crate::google::GoogleArgs>(world, access),
+            Some("gcp") => connect::<crate::google::GoogleArgs>(world, access, &self.scope),
             #[cfg(feature = "aws")]
-            Some("aws") => connect::<crate::amazon::AwsArgs>(world, access),
+            Some("aws") => connect::<crate::amazon::AwsArgs>(world, access, &self.scope),
             #[cfg(feature = "onprem")]
-            Some("onprem") => connect::<crate::onprem::OnpremArgs>(world, access),
+            Some("onprem") => connect::<crate::onprem::OnpremArgs>(world, access, &self.scope),
             _ => {
                 let _ = access;
                 world
             }
         }
     }
+
+    fn fill(&mut self, scope: &Deployment) {
+        self.scope = scope.clone();
+    }
+}
+
+/// The cluster that a configuration names for this provider.
+pub(crate) fn cluster(provider: &str, scope: &Deployment) -> Option<String> {
+    match provider {
+        #[cfg(feature = "gcp")]
+        "gcp" => crate::google::GoogleArgs::cluster(scope),
+        #[cfg(feature = "aws")]
+        "aws" => crate::amazon::AwsArgs::cluster(scope),
+        _ => {
+            let _ = scope;
+            None
+        }
+    }
 }
 
 /// A world with the provider's clients, as they are where none of its flags is given.
 #[cfg(any(feature = "gcp", feature = "aws", feature = "onprem"))]
-fn connect<C: CloudArgs>(world: World, access: &Access) -> World {
+fn connect<C: CloudArgs>(world: World, access: &Access, scope: &Deployment) -> World {
     let command = C::augment_args(clap::Command::new(C::NAME).no_binary_name(true));
     let none = command.try_get_matches_from(std::iter::empty::<&str>());
     match none.and_then(|none| C::from_arg_matches(&none)) {
-        Ok(cloud) => cloud.connect(world, access),
+        Ok(mut cloud) => {
+            cloud.fill(scope);
+            cloud.connect(world, access)
+        }
         Err(_) => world,
     }
 }

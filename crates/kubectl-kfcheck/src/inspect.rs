@@ -1,7 +1,7 @@
 use std::{
     io::{IsTerminal, Write},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use kfcheck::{Bundle, Check, Report, Runner, World};
@@ -14,6 +14,7 @@ use kfcheck_report::{
 use crate::{
     Provider, again,
     args::{EntranceArgs, FailOn, Format, Inspect},
+    config::Config,
     live::LiveArgs,
     print,
     progress::Progress,
@@ -23,6 +24,9 @@ use crate::{
 };
 
 pub(crate) const TOOL: Tool = Tool { name: "kubectl-kfcheck", version: env!("CARGO_PKG_VERSION") };
+
+/// How long a check may take where nobody says it.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Inspects, prints the report and gives the exit code.
 pub(crate) async fn run<C: CloudArgs>(
@@ -43,7 +47,7 @@ pub(crate) async fn run<C: CloudArgs>(
         let saved = seen.world.bundle().write(folder);
         saved.map_err(|error| format!("cannot write {}: {error}", folder.display()))?;
     }
-    Ok(seen.exit_code(args.fail_on))
+    Ok(seen.exit_code(args.fail_on.unwrap_or_default()))
 }
 
 /// What one inspection saw.
@@ -78,24 +82,35 @@ pub(crate) async fn look<C: CloudArgs>(
 ) -> Result<Seen, String> {
     let start = Instant::now();
     let checks = select(&provider.checks, &args.check, &args.skip)?;
-    let runner = Runner { timeout: args.timeout, ..Runner::default() };
-    let (world, report) = match &args.bundle {
+    let runner = Runner { timeout: args.timeout.unwrap_or(TIMEOUT), ..Runner::default() };
+    let (world, mut report) = match &args.bundle {
         Some(path) => {
             let bundle = Bundle::open(path).map_err(|error| error.to_string())?;
-            replay(bundle, provider, args.entrance.target(), &runner, &checks).await
+            replay(
+                bundle,
+                provider,
+                &args.live.config.read,
+                args.entrance.target(),
+                &runner,
+                &checks,
+            )
+            .await
         }
         None => ask(provider, &args.live, &args.entrance, args.verbose, &runner, &checks).await,
     };
+    args.live.config.read.suppress(&mut report, provider);
     let scope = scope(&world, provider).await;
     let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Seen { world, report, scope, duration_ms })
 }
 
-/// Inspects a bundle as nothing else was said.
-pub(crate) async fn look_into(bundle: Bundle, provider: &Provider) -> Seen {
+/// Inspects a bundle as nothing else was said than in the configuration.
+pub(crate) async fn look_into(bundle: Bundle, provider: &Provider, config: &Config) -> Seen {
     let start = Instant::now();
     let (runner, target) = (Runner::default(), Target::default());
-    let (world, report) = replay(bundle, provider, target, &runner, &provider.checks).await;
+    let checks = &provider.checks;
+    let (world, mut report) = replay(bundle, provider, config, target, &runner, checks).await;
+    config.suppress(&mut report, provider);
     let scope = scope(&world, provider).await;
     let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     Seen { world, report, scope, duration_ms }
@@ -105,12 +120,13 @@ pub(crate) async fn look_into(bundle: Bundle, provider: &Provider) -> Seen {
 async fn replay(
     bundle: Bundle,
     provider: &Provider,
+    config: &Config,
     target: Target,
     runner: &Runner,
     checks: &[&'static dyn Check],
 ) -> (World, Report) {
     let world = World::replay(bundle).path(&provider.path).setting(target);
-    let world = (provider.prepare)(world);
+    let world = (provider.prepare)(config.settle(world));
     let report = runner.run(&world, checks).await;
     (world, report)
 }

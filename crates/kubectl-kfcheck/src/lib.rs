@@ -17,6 +17,7 @@ mod args;
 #[cfg(feature = "aws")]
 mod cleanup;
 mod collect;
+mod config;
 mod diff;
 mod explain;
 #[cfg(feature = "gcp")]
@@ -47,10 +48,12 @@ pub use amazon::AwsArgs;
 #[cfg(feature = "aws")]
 pub use args::{Amazon, AmazonTask};
 pub use args::{
-    Args, Collect, Collected, Command, EntranceArgs, FailOn, Format, Inspect, Only, Permissions,
+    Args, Collect, Collected, Command, ConfigTask, EntranceArgs, FailOn, Format, Inspect, Only,
+    Permissions,
 };
 #[cfg(feature = "aws")]
 pub use cleanup::Cleanup;
+pub use config::{ConfigArgs, Deployment};
 pub use diff::{Diff, DiffFormat};
 pub use explain::{Explain, PageFormat};
 #[cfg(feature = "gcp")]
@@ -92,33 +95,43 @@ pub fn main(providers: &[Provider]) -> ExitCode {
 async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
     match command {
         #[cfg(feature = "gcp")]
-        Command::Gcp(args) => inspect::run(&args, find(providers, "gcp")?).await,
+        Command::Gcp(args) => {
+            inspect::run(&args.configured(providers)?, find(providers, "gcp")?).await
+        }
         #[cfg(feature = "aws")]
         Command::Aws(args) => match args.task {
             Some(AmazonTask::Cleanup(args)) => cleanup::run(&args).await,
-            None => inspect::run(&args.inspect, find(providers, "aws")?).await,
+            None => {
+                inspect::run(&args.inspect.configured(providers)?, find(providers, "aws")?).await
+            }
         },
         #[cfg(feature = "onprem")]
-        Command::Onprem(args) => inspect::run(&args, find(providers, "onprem")?).await,
+        Command::Onprem(args) => {
+            inspect::run(&args.configured(providers)?, find(providers, "onprem")?).await
+        }
         #[cfg(feature = "gcp")]
         Command::Collect { of: Collected::Gcp(args) } => {
-            collect::run(&args, find(providers, "gcp")?).await
+            collect::run(&args.configured(providers)?, find(providers, "gcp")?).await
         }
         #[cfg(feature = "aws")]
         Command::Collect { of: Collected::Aws(args) } => {
-            collect::run(&args, find(providers, "aws")?).await
+            collect::run(&args.configured(providers)?, find(providers, "aws")?).await
         }
         #[cfg(feature = "onprem")]
         Command::Collect { of: Collected::Onprem(args) } => {
-            collect::run(&args, find(providers, "onprem")?).await
+            collect::run(&args.configured(providers)?, find(providers, "onprem")?).await
         }
         Command::Permissions { of } => {
             print(&permissions::policy(providers, &of)?)?;
             Ok(0)
         }
+        Command::Config { task } => {
+            print(&config::run(task, providers)?)?;
+            Ok(0)
+        }
         Command::Explain(args) => explain::run(&args, providers),
         Command::Why(args) => why::run(*args, providers).await,
-        Command::Diff(args) => diff::run(&args, providers).await,
+        Command::Diff(args) => diff::run(args, providers).await,
         Command::Checks { check, skip } => {
             print(&select::list(providers, &check, &skip)?)?;
             Ok(0)

@@ -6,7 +6,7 @@ use kfcheck::{Fault, World, async_trait};
 use kfcheck_kube::{Access, KubeClient, PortForward};
 use kfcheck_probe::{ArpAnswer, AskArp, Outside, Through};
 
-use crate::{args::EntranceArgs, provider::CloudArgs};
+use crate::{args::EntranceArgs, config::ConfigArgs, provider::CloudArgs};
 
 const CLUSTER: &str = "Which cluster, and as whom (kubectl's own flags)";
 const PROBES: &str = "What is tried from here";
@@ -55,6 +55,9 @@ pub struct LiveArgs<C: CloudArgs> {
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's own text")]
+    pub config: ConfigArgs,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's own text")]
     pub cloud: C,
 }
 
@@ -73,6 +76,7 @@ impl<C: CloudArgs> LiveArgs<C> {
             request_timeout: self.request_timeout,
             exec: self.exec,
         };
+        let world = self.config.read.settle(world);
         let outside = self.outside(&access);
         let world = self.cloud.connect(world, &access);
         world.client(Ok(KubeClient::new(access))).client(outside)
@@ -105,7 +109,7 @@ impl AskArp for Elsewhere {
     }
 }
 
-fn name_server(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn name_server(text: &str) -> Result<SocketAddr, String> {
     let whole = text.parse().or_else(|_| Ok(SocketAddr::new(text.parse()?, 53)));
     whole.map_err(|_: std::net::AddrParseError| {
         "expected an address, for example 8.8.8.8 or 127.0.0.1:5353".to_owned()

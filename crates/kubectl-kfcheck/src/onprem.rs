@@ -9,7 +9,7 @@ use kfcheck_onprem::{DexPasswords, OnPremises, Whereabouts};
 use kfcheck_probe::{ArpWire, Ldap, Outside};
 use kfcheck_report::Scope;
 
-use crate::{Provider, provider::CloudArgs};
+use crate::{Provider, config::Deployment, provider::CloudArgs};
 
 /// What is there beside the cluster.
 #[derive(Debug, clap::Args)]
@@ -56,6 +56,14 @@ impl CloudArgs for OnpremArgs {
         match &self.arp_interface {
             Some(_) => outside.arp(ArpWire { interface: self.arp_interface.clone() }),
             None => outside,
+        }
+    }
+
+    fn fill(&mut self, scope: &Deployment) {
+        self.address = self.address.or(scope.onprem.address.map(|address| address.0));
+        // A node has interfaces of its own.
+        if self.arp_interface.is_none() && self.arp_from_node.is_none() {
+            self.arp_interface = scope.onprem.arp_interface.clone().map(|name| name.0);
         }
     }
 

@@ -4,7 +4,7 @@ use kfcheck_kube::Access;
 use kfcheck_probe::Outside;
 use kfcheck_report::Scope;
 
-use crate::args::Collect;
+use crate::{args::Collect, config::Deployment};
 
 /// A provider: what runs when its name is the command.
 pub struct Provider {
@@ -40,6 +40,17 @@ pub trait CloudArgs: clap::Args {
     /// take it away by hand.
     fn leave(&self) -> BoxFuture<'_, Result<(), String>> {
         std::future::ready(Ok(())).boxed()
+    }
+
+    /// Takes from a configuration what the command line leaves open.
+    fn fill(&mut self, scope: &Deployment) {
+        let _ = scope;
+    }
+
+    /// The cluster that a configuration names.
+    fn cluster(scope: &Deployment) -> Option<String> {
+        let _ = scope;
+        None
     }
 
     /// A shell script that collects the same as this program, where there is one.

@@ -82,7 +82,7 @@ fn metas(providers: &[Provider]) -> Vec<&'static Meta> {
 }
 
 /// The id that is most like what was typed.
-fn similar(ids: &[&str], typed: &str) -> String {
+pub(crate) fn similar(ids: &[&str], typed: &str) -> String {
     let typed = typed.replace('*', "");
     let likeness = |id: &str| strsim::normalized_damerau_levenshtein(id, &typed);
     match ids.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {

@@ -97,30 +97,29 @@ pub(crate) fn hidden(arg: clap::Arg) -> clap::Arg {
 
 /// Prints what there is to say of a resource. The exit code says whether it works.
 pub(crate) async fn run(args: Why, providers: &[Provider]) -> Result<u8, String> {
-    match &args.of {
+    match args.of {
         #[cfg(feature = "gcp")]
-        Some(WhyOf::Gcp(asked)) => {
-            of(&asked.resource, &asked.inspect, find(providers, "gcp")?).await
-        }
+        Some(WhyOf::Gcp(asked)) => told(*asked, providers).await,
         #[cfg(feature = "aws")]
-        Some(WhyOf::Aws(asked)) => {
-            of(&asked.resource, &asked.inspect, find(providers, "aws")?).await
-        }
+        Some(WhyOf::Aws(asked)) => told(*asked, providers).await,
         #[cfg(feature = "onprem")]
-        Some(WhyOf::Onprem(asked)) => {
-            of(&asked.resource, &asked.inspect, find(providers, "onprem")?).await
-        }
-        None => guessed(&args, providers).await,
+        Some(WhyOf::Onprem(asked)) => told(*asked, providers).await,
+        None => guessed(args, providers).await,
     }
 }
 
-async fn guessed(args: &Why, providers: &[Provider]) -> Result<u8, String> {
+async fn told<C: CloudArgs>(asked: Asked<C>, providers: &[Provider]) -> Result<u8, String> {
+    let inspect = asked.inspect.configured(providers)?;
+    of(&asked.resource, &inspect, find(providers, C::NAME)?).await
+}
+
+async fn guessed(args: Why, providers: &[Provider]) -> Result<u8, String> {
     let resource = args.resource.as_deref().unwrap_or_default();
-    let inspect = &args.inspect;
-    refuse(inspect)?;
+    refuse(&args.inspect)?;
     if let Some(path) = &args.report {
-        return say(resource, inspect, &reread::report(path)?);
+        return say(resource, &args.inspect, &reread::report(path)?);
     }
+    let mut inspect = args.inspect.scoped(providers)?;
     let name = match &inspect.bundle {
         Some(path) => {
             let bundle = Bundle::open(path).map_err(|error| error.to_string())?;
@@ -133,8 +132,10 @@ async fn guessed(args: &Why, providers: &[Provider]) -> Result<u8, String> {
         None => guess::of_nodes(&inspect.live, &inspect.entrance).await?.to_owned(),
     };
     let provider = find(providers, &name)?;
-    let _ = inspect.live.cloud.provider.set(provider.name);
-    of(resource, inspect, provider).await
+    let cloud = &inspect.live.cloud;
+    let _ = cloud.provider.set(provider.name);
+    inspect.live.cluster = inspect.live.cluster.or_else(|| guess::cluster(&name, &cloud.scope));
+    of(resource, &inspect.selected(&name, providers)?, provider).await
 }
 
 async fn of<C: CloudArgs>(
@@ -161,7 +162,7 @@ fn say<C: CloudArgs>(resource: &str, inspect: &Inspect<C>, output: &Output) -> R
         Some(path) => save(&text, path)?,
         None => print(&text)?,
     }
-    Ok(why.exit_code(threshold(inspect.fail_on)))
+    Ok(why.exit_code(threshold(inspect.fail_on.unwrap_or_default())))
 }
 
 const FORMATS: &str =

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-use crate::{dns::is_vip, ground::Ground, reach::PROBERS};
+use crate::{dns::is_vip, ground::Ground};
 
 /// What an address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(crate) fn end_of(ground: &Ground, address: IpAddr) -> End {
         End::Pod
     } else if within(control_plane.and_then(|c| c.master_ipv4_cidr_block.as_deref())) {
         End::ControlPlane
-    } else if PROBERS.iter().any(|range| within(Some(range))) {
+    } else if ground.probers.0.iter().any(|range| range.contains(&address)) {
         End::Probe
     } else if is_vip(address) {
         End::Google

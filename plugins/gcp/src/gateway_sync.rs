@@ -1,8 +1,8 @@
 //! What Google's controller says of a Gateway and its routes.
 
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use kfcheck::{Cx, FactError, Findings, Named, Now, Resource, Risk};
-use kfcheck_kube::{ApiGateway, ApiRoute, Condition, Entrance, RoutedGateway};
+use kfcheck_kube::{ApiGateway, ApiRoute, Condition, Entrance, RoutedGateway, Thresholds};
 
 use crate::{
     events::{Complaint, complaint},
@@ -32,7 +32,7 @@ pub(crate) async fn examine_gateway(
         None => {
             let event = complaint(cx, &gateway.resource(), false, &[]).await;
             let Some(event) = out.known(&**gateway, event) else { return Ok(()) };
-            if event.is_none() && !is_new(gateway.metadata.creation_timestamp, now) {
+            if event.is_none() && !is_new(cx, gateway.metadata.creation_timestamp, now) {
                 out.unbuilt(&**gateway, "was not taken up by any controller")
                     .evidence("class", &gateway.spec.gateway_class_name)
                     .fix(Risk::None, "shows what is known of it", entrance.describe());
@@ -49,7 +49,8 @@ pub(crate) async fn examine_gateway(
         None => (),
     }
     for route in routes {
-        examine_route(route, gateway, now, &remedy, out);
+        let is_new = is_new(cx, route.metadata.creation_timestamp, now);
+        examine_route(route, gateway, is_new, &remedy, out);
     }
     Ok(())
 }
@@ -57,7 +58,7 @@ pub(crate) async fn examine_gateway(
 fn examine_route(
     route: &ApiRoute,
     gateway: &ApiGateway,
-    now: Timestamp,
+    is_new: bool,
     remedy: &impl Fn(&Complaint, &str, String) -> (&'static str, String),
     out: &mut Findings,
 ) {
@@ -74,7 +75,7 @@ fn examine_route(
         report(&route.resource(), message, (&bad.says(), since), describe, remedy, out);
     } else if conditions.iter().any(|c| c.kind == "Accepted" && c.status == "True") {
         out.ok(route);
-    } else if is_programmed(gateway) && !is_new(route.metadata.creation_timestamp, now) {
+    } else if is_programmed(gateway) && !is_new {
         out.fail(route, format!("is not bound to Gateway {}", gateway.metadata.name))
             .evidence("because", "the Gateway is programmed, and its controller says nothing of it")
             .fix(
@@ -140,9 +141,9 @@ fn worst<'a>(conditions: impl Iterator<Item = &'a Condition> + Clone) -> Option<
     bad.clone().find(clear).or_else(|| bad.clone().find(speaks)).or_else(|| bad.clone().next())
 }
 
-fn is_new(since: Option<Timestamp>, now: Timestamp) -> bool {
-    let ready = since.and_then(|since| since.checked_add(PATIENCE.minutes()).ok());
-    ready.is_some_and(|ready| ready > now)
+fn is_new(cx: &Cx, since: Option<Timestamp>, now: Timestamp) -> bool {
+    let minutes = cx.setting::<Thresholds>().load_balancer_minutes(PATIENCE);
+    kfcheck_kube::is_new(since, minutes, now)
 }
 
 #[cfg(test)]

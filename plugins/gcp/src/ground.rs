@@ -1,11 +1,15 @@
 //! What a cluster stands on: its machines, their network, and the way out of it.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 use kfcheck::{Cx, Fact, FactError, Fault, Resource};
 use kfcheck_kube::{Node, UnreachedRegistries, all};
 use serde::Serialize;
 
-use crate::{Cluster, Instance, Instances, Network, OurCluster, Subnetwork, Subnetworks};
+use crate::{
+    Cluster, Instance, Instances, Network, OurCluster, Subnetwork, Subnetworks, reach::Probers,
+};
 
 /// Where the cluster's machines are.
 #[derive(Clone, Serialize)]
@@ -24,6 +28,8 @@ pub(crate) struct Ground {
     pub(crate) subnetwork: Option<Subnetwork>,
     /// The machines that are its nodes.
     pub(crate) nodes: Vec<Instance>,
+    /// Where Google's health checks come from.
+    pub(crate) probers: Arc<Probers>,
     /// Whether its nodes have no addresses on the internet.
     pub(crate) is_private: bool,
 }
@@ -68,7 +74,8 @@ impl Fact for ClusterGround {
             .after("regions")
             .map_or_else(|| region_of(&cluster.location).to_owned(), ToOwned::to_owned);
         let is_private = cluster.has_private_nodes();
-        Ok(Ground { cluster, network, region, subnetwork, nodes, is_private })
+        let probers = cx.setting::<Probers>();
+        Ok(Ground { cluster, network, region, subnetwork, nodes, probers, is_private })
     }
 }
 

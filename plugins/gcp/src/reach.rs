@@ -16,7 +16,19 @@ use crate::{
 
 /// Where Google's health checks and load balancers come from (Load Balancing documentation,
 /// "Health checks overview", "Probe IP ranges and firewall rules").
-pub(crate) const PROBERS: [&str; 2] = ["35.191.0.0/16", "130.211.0.0/22"];
+const PROBERS: [([u8; 4], u8); 2] = [([35, 191, 0, 0], 16), ([130, 211, 0, 0], 22)];
+
+/// A setting: where Google's health checks and load balancers come from. Universes of other owners
+/// have other ranges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probers(pub Vec<IpNet>);
+
+impl Default for Probers {
+    fn default() -> Self {
+        let range = |(address, length): ([u8; 4], u8)| IpNet::new(address.into(), length).ok();
+        Self(PROBERS.into_iter().filter_map(range).collect())
+    }
+}
 
 /// How the firewall treats the load balancer's health checks and requests, by network.
 #[derive(Clone, Serialize)]
@@ -149,7 +161,7 @@ async fn serving_port(cx: &Cx, used: &BackendInUse) -> Result<Option<u16>, FactE
 /// Where health checks and requests come from. Load balancers that are made of Envoy send requests
 /// from a subnetwork of their own as well.
 async fn sources(cx: &Cx, used: &BackendInUse, network: &Network) -> Result<Vec<IpNet>, FactError> {
-    let mut sources: Vec<IpNet> = PROBERS.iter().filter_map(|range| range.parse().ok()).collect();
+    let mut sources = cx.setting::<Probers>().0.clone();
     let Some(region) = &used.backend.region else { return Ok(sources) };
     for subnetwork in cx.get(Subnetworks).await?.iter() {
         let here = Network::of(&subnetwork.network, &network.project) == *network

@@ -23,8 +23,8 @@ use crate::{
 pub struct ScriptOptions {
     /// The context of the kubeconfig; without it, the current one.
     pub context: Option<String>,
-    /// A namespace beside the usual ones.
-    pub namespace: Option<String>,
+    /// Namespaces beside the usual ones.
+    pub namespaces: Vec<String>,
     /// Project and cluster, where they were said.
     pub google: GoogleAccess,
     /// Whether names are resolved and hosts asked.
@@ -33,7 +33,8 @@ pub struct ScriptOptions {
 
 /// The script.
 pub fn script(options: &ScriptOptions) -> String {
-    let namespaces = NAMESPACES.iter().copied().chain(options.namespace.as_deref());
+    let namespaces =
+        NAMESPACES.iter().copied().chain(options.namespaces.iter().map(String::as_str));
     let namespaces = namespaces.collect::<std::collections::BTreeSet<_>>();
     let google = &options.google;
     let said = |value: &Option<String>| quoted(value.as_deref().unwrap_or_default());

@@ -8,15 +8,11 @@ use std::{
 use futures::future::join_all;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
 use kfcheck_kube::{
-    AuthorizationPolicy, ConfigMap, Container, EnvoyFilter, Pod, Sealed, Service, within,
+    AuthorizationPolicy, ConfigMap, Container, EnvoyFilter, Names, Pod, Sealed, Service, within,
 };
 use serde::Serialize;
 
 use crate::environment::{Environment, workload};
-
-/// Where they usually are.
-pub(crate) const NAMESPACES: [&str; 5] =
-    ["auth", "deploykf-auth", "istio-system", "kubeflow", "oauth2-proxy"];
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,12 +177,14 @@ impl Fact for AuthProxies {
     type Value = Vec<AuthProxy>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<AuthProxy>, FactError> {
-        for namespace in NAMESPACES {
+        let names = cx.setting::<Names>();
+        let namespaces = names.auth_proxy();
+        for &namespace in &namespaces {
             cx.begin(within::<Pod>(namespace));
             cx.begin(within::<Service>(namespace));
         }
-        let found =
-            join_all(NAMESPACES.map(async |namespace| proxies_in(cx, namespace).await)).await;
+        let found = namespaces.into_iter().map(async |namespace| proxies_in(cx, namespace).await);
+        let found = join_all(found).await;
         let mut proxies = Vec::new();
         let mut failed = None;
         for some in found {

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
 use kfcheck_kube::{
-    ConfigMap, Container, DexClient, DexConfig, Metadata, PasswordHash, Pod, Sealed, Secret,
+    ConfigMap, Container, DexClient, DexConfig, Metadata, Names, PasswordHash, Pod, Sealed, Secret,
     Service, VirtualService, all, within,
 };
 use serde::Serialize;
@@ -14,9 +14,6 @@ use url::Url;
 
 use crate::AuthProxies;
 use crate::environment::{Environment, kubectl_name, workload};
-
-/// Where Dex usually is: Kubeflow's manifests, deployKF, and its own chart.
-pub(crate) const NAMESPACES: [&str; 3] = ["auth", "deploykf-auth", "dex"];
 
 /// A Dex of this cluster's.
 #[derive(Clone, Debug)]
@@ -197,7 +194,8 @@ impl Fact for Dexes {
     type Value = Vec<Dex>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Vec<Dex>, FactError> {
-        let usual = NAMESPACES.map(str::to_owned);
+        let names = cx.setting::<Names>();
+        let usual: Vec<_> = names.dex().into_iter().map(str::to_owned).collect();
         let (mut dexes, mut failed) = dexes_in(cx, &usual).await;
         let mut named = named_by_proxies(cx).await;
         if dexes.is_empty() && named.iter().all(|namespace| usual.contains(namespace)) {

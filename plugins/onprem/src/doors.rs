@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use futures::future::join_all;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
 use kfcheck_kube::{
-    Entrance, Entrances, Gateway, Node, Pod, Service, ServiceEndpoints, Target, all, selects,
-    within,
+    Entrance, Entrances, Gateway, Names, Node, Pod, Service, ServiceEndpoints, Target, all,
+    selects, within,
 };
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 use serde::Serialize;
@@ -295,7 +295,8 @@ async fn gateways_at(cx: &Cx, service: &Service) -> Vec<Arc<Gateway>> {
             || selects(selector, &service.spec.selector)
             || ours.any(|pod| selects(selector, &pod.metadata.labels))
     };
-    let is_kubeflow = |gateway: &&Arc<Gateway>| gateway.metadata.namespace() == "kubeflow";
+    let names = cx.setting::<Names>();
+    let is_kubeflow = |gateway: &&Arc<Gateway>| names.is_one_of_kubeflows(gateway);
     let ours: Vec<_> = gateways.iter().filter(is_kubeflow).cloned().collect();
     if ours.is_empty() { gateways.iter().filter(at).cloned().collect() } else { ours }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, collections::BTreeSet, net::IpAddr, sync::Arc};
 use futures::future::join_all;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
 use kfcheck_kube::{
-    AddressPoolEntry, AddressPools, ConfigMap, DaemonSet, Deployment, LabelSelector, Metadata, Pod,
-    all, find, within,
+    AddressPoolEntry, AddressPools, ConfigMap, DaemonSet, Deployment, LabelSelector, Metadata,
+    Names, Pod, all, find, within,
 };
 use serde::Serialize;
 
@@ -14,9 +14,6 @@ use crate::{
     AddressPool, AddressRange, BgpAdvertisement, IpAddressPool, L2Advertisement, PoolSpec,
     PoolStatus, objects::one_selects,
 };
-
-/// Where MetalLB usually is.
-const USUAL: &str = "metallb-system";
 
 /// MetalLB, if it is installed.
 #[derive(Clone, Serialize)]
@@ -200,8 +197,10 @@ impl Fact for MetalLb {
     type Value = Option<Installation>;
 
     async fn fetch(&self, cx: &Cx) -> Result<Option<Installation>, FactError> {
+        let names = cx.setting::<Names>();
+        let usual = names.metallb();
         cx.begin(all::<IpAddressPool>());
-        cx.begin(within::<Pod>(USUAL));
+        cx.begin(within::<Pod>(usual));
         let everywhere = cx.get(all::<DaemonSet>()).await;
         let pools = cx.get(all::<IpAddressPool>()).await;
         let is_speaker = |set: &&Arc<DaemonSet>| {
@@ -212,7 +211,7 @@ impl Fact for MetalLb {
             sets.map(|set| set.metadata.namespace().to_owned()).collect();
         // Where its pods are it is; pools may be in a wrong place.
         if namespaces.is_empty() {
-            namespaces.insert(USUAL.to_owned());
+            namespaces.insert(usual.to_owned());
             let pools = pools.iter().flat_map(|all| all.iter());
             namespaces.extend(pools.map(|pool| pool.metadata.namespace().to_owned()));
         }
@@ -221,7 +220,7 @@ impl Fact for MetalLb {
         // The usual place first, unless there is more to be seen elsewhere.
         looked.sort_by_key(|found| {
             let pods = found.pods.as_ref().is_ok_and(|pods| !pods.is_empty());
-            (!pods, found.namespace != USUAL)
+            (!pods, found.namespace != usual)
         });
         let Some(mut found) = looked.into_iter().next() else { return Ok(None) };
         if let (Err(_), Ok(sets)) = (&found.speakers, &everywhere) {

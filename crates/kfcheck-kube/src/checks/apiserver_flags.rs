@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
 
-use crate::{ConfigMap, Container, Event, Pod, Workloads, within};
+use crate::{ConfigMap, Container, Event, Names, Pod, Workloads, within};
 
 check! {
     /// ## What it checks
@@ -166,9 +166,6 @@ async fn examine_dex(cx: &Cx, pod: &Pod, server: &Container, out: &mut Findings)
     false
 }
 
-/// Where Dex usually is.
-const DEX: [&str; 3] = ["auth", "deploykf-auth", "dex"];
-
 /// The issuers in configurations of Dex's that are in the namespace that has one, each with what holds
 /// it: those that its pods have as files, or else all.
 async fn issuers_of_dex(cx: &Cx, told: &str) -> Result<Vec<(String, String)>, FactError> {
@@ -178,7 +175,8 @@ async fn issuers_of_dex(cx: &Cx, told: &str) -> Result<Vec<(String, String)>, Fa
         let mut labels = host.split('.').skip(1);
         Some((labels.next()?, labels.next()?)).filter(|(_, svc)| *svc == "svc")
     });
-    let namespaces = named.map(|(namespace, _)| namespace).into_iter().chain(DEX);
+    let names = cx.setting::<Names>();
+    let namespaces = named.map(|(namespace, _)| namespace).into_iter().chain(names.dex());
     let mut missing = None;
     for namespace in namespaces {
         let maps = match cx.get(within::<ConfigMap>(namespace)).await {

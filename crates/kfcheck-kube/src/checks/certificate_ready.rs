@@ -8,7 +8,8 @@ use kfcheck::{Check, Cx, FactError, Fault, Findings, Named, Now, Risk, async_tra
 
 use crate::{
     Certificate, CloudView, Entrance, EntranceIngresses, Entrances, FrontServices, Gateway,
-    Reference, RoutedGateway, Secret, Service, Target, covers, find, on_path, pem, within,
+    Reference, RoutedGateway, Secret, Service, Target, Thresholds, covers, find, on_path, pem,
+    within,
 };
 
 check! {
@@ -28,7 +29,7 @@ check! {
 }
 
 /// How long before its end a certificate is a matter of concern, in hours: three weeks.
-const CONCERN: i64 = 21 * 24;
+const CONCERN: i64 = 21;
 
 #[async_trait]
 impl Check for CertificateReady {
@@ -195,7 +196,8 @@ async fn examine(
     let mut names: Vec<_> = certificate.names().into_iter().map(str::to_owned).collect();
     names.extend(leaf.iter().flat_map(|leaf| leaf.names.clone()));
     let missing = hosts.iter().find(|host| !names.iter().any(|name| covers(name, host)));
-    let concern = now.checked_add(CONCERN.hours()).unwrap_or(now);
+    let days = cx.setting::<Thresholds>().certificate_days(CONCERN);
+    let concern = now.checked_add((days * 24).hours()).unwrap_or(now);
     match (end, missing) {
         (Some(end), _) if end <= now => {
             out.fail(certificate, format!("ended {end}")).fix(

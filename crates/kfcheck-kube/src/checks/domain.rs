@@ -1,6 +1,6 @@
-use kfcheck::{Check, Cx, FactError, Findings, Now, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
 
-use crate::{ConfigMap, InferenceService, Metadata, Progress, all, find};
+use crate::{ConfigMap, InferenceService, Metadata, all, find};
 
 check! {
     /// ## What it checks
@@ -30,7 +30,6 @@ impl Check for Domain {
         if models.is_empty() {
             return Ok(());
         }
-        let now = *cx.get(Now).await?;
         let asks = |model: &InferenceService| {
             let Metadata { labels, annotations, .. } = &model.metadata;
             let local = |name: &&str| {
@@ -40,7 +39,7 @@ impl Check for Domain {
             !model.is_raw() && !VISIBILITY.iter().any(local)
         };
         let (mut local, mut public) = (Vec::new(), 0);
-        for model in models.iter().filter(|m| asks(m) && m.progress(now) == Progress::Ready) {
+        for model in models.iter().filter(|m| asks(m) && m.is_ready()) {
             match model.host() {
                 Some(host) if is_local(host) => local.push(model),
                 Some(_) => public += 1,

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use kfcheck::{Check, Cx, FactError, Findings, Now, Risk, async_trait, check, redact::redact};
 
 use super::workload_ready::{explain, stuck};
-use crate::{Condition, InferenceService, MutatingWebhook, Pod, Progress, Workloads, all, within};
+use crate::{
+    Condition, InferenceService, MutatingWebhook, Pod, Progress, Thresholds, Workloads, all, within,
+};
 
 check! {
     /// ## What it checks
@@ -32,8 +34,9 @@ impl Check for InferenceServiceReady {
             return Ok(());
         }
         let now = *cx.get(Now).await?;
+        let minutes = cx.setting::<Thresholds>().model_minutes();
         for model in models.iter() {
-            match model.progress(now) {
+            match model.progress(now, minutes) {
                 Progress::Ready => out.ok(&**model),
                 Progress::Pending => (),
                 Progress::Stuck => examine(cx, model, now, out).await,
@@ -69,7 +72,7 @@ async fn examine(cx: &Cx, model: &InferenceService, now: jiff::Timestamp, out: &
         let says = condition.says();
         finding.evidence("condition", format!("{}: {}", condition.kind, redact(&says)));
     }
-    if let Some((pod, reason)) = pods.iter().find_map(|pod| Some((pod, stuck(pod, now)?))) {
+    if let Some((pod, reason)) = pods.iter().find_map(|pod| Some((pod, stuck(cx, pod, now)?))) {
         explain(cx, finding, pod, &reason).await;
     }
     let name = &model.metadata.name;

@@ -1,10 +1,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
-use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Findings, Named, Risk, async_trait, check};
 
 use super::domain::is_local;
 use crate::{
-    Entrance, Entrances, FrontServices, Gateway, InferenceService, Ingress, Pod, Progress, Service,
+    Entrance, Entrances, FrontServices, Gateway, InferenceService, Ingress, Pod, Service,
     VirtualService, all, covers, on_path, selects, within,
 };
 
@@ -35,10 +35,9 @@ impl Check for Route {
         if models.is_empty() {
             return Ok(());
         }
-        let now = *cx.get(Now).await?;
         let entrances = cx.get(Entrances).await?;
         let outside = Outside::of(cx, out).await?;
-        for model in models.iter().filter(|m| m.progress(now) == Progress::Ready && !m.is_raw()) {
+        for model in models.iter().filter(|m| m.is_ready() && !m.is_raw()) {
             let Some(host) = model.host().filter(|host| !is_local(host)) else { continue };
             let routed = examine(cx, model, host, &outside, out).await;
             let Some(at_entrance) = out.known(&**model, routed).flatten() else { continue };

@@ -1,6 +1,6 @@
 use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
 
-use crate::{Gateway, Service, VirtualService, all, find, on_path};
+use crate::{Gateway, Names, Service, VirtualService, all, find, on_path};
 
 check! {
     /// ## What it checks
@@ -26,8 +26,9 @@ impl Check for VirtualServiceRoute {
         let found = cx.get(on_path::<VirtualService>()).await?;
         let services = found.seen(out);
         let gateways = cx.get(on_path::<Gateway>()).await?;
+        let names = cx.setting::<Names>();
         let kubeflow =
-            gateways.seen(out).iter().find(|g| g.metadata.namespace() == "kubeflow").cloned();
+            gateways.seen(out).iter().find(|gateway| names.is_one_of_kubeflows(gateway)).cloned();
         for service in services {
             examine(cx, service, out).await?;
         }

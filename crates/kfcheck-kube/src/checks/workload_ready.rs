@@ -1,9 +1,9 @@
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use kfcheck::{
     Check, Cx, FactError, Finding, Findings, Now, Risk, async_trait, check, redact::redact,
 };
 
-use crate::{ContainerLog, Pod, PodGroup, Workloads};
+use crate::{ContainerLog, Pod, PodGroup, Thresholds, Workloads, is_new};
 
 check! {
     /// ## What it checks
@@ -26,9 +26,6 @@ check! {
 /// What a container waits for that is about to start.
 const STARTING: [&str; 3] = ["ContainerCreating", "PodInitializing", ""];
 
-/// How long a pod may take to get ready, in minutes.
-const PATIENCE: i64 = 5;
-
 #[async_trait]
 impl Check for WorkloadReady {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
@@ -48,7 +45,7 @@ impl Check for WorkloadReady {
                 }
                 continue;
             }
-            let stuck = group.pods.iter().find_map(|pod| Some((pod, stuck(pod, now)?)));
+            let stuck = group.pods.iter().find_map(|pod| Some((pod, stuck(cx, pod, now)?)));
             if ready > 0 && stuck.is_none() {
                 out.ok(&group.resource);
                 continue;
@@ -76,7 +73,7 @@ pub(crate) struct Reason {
 }
 
 /// Why `pod` doesn't get ready by itself. One that is about to start is not stuck.
-pub(crate) fn stuck(pod: &Pod, now: Timestamp) -> Option<Reason> {
+pub(crate) fn stuck(cx: &Cx, pod: &Pod, now: Timestamp) -> Option<Reason> {
     let failed =
         |kind: &str| pod.status.conditions.iter().find(|c| c.kind == kind && c.status == "False");
     if let Some(condition) = failed("PodScheduled") {
@@ -95,9 +92,8 @@ pub(crate) fn stuck(pod: &Pod, now: Timestamp) -> Option<Reason> {
         }
         return Some(Reason { says, container: Some(status.name.clone()) });
     }
-    let since = pod.metadata.creation_timestamp;
-    let is_new =
-        since.and_then(|s| s.checked_add(PATIENCE.minutes()).ok()).is_some_and(|t| t > now);
+    let minutes = cx.setting::<Thresholds>().pod_minutes();
+    let is_new = is_new(pod.metadata.creation_timestamp, minutes, now);
     let mut waiting = pod.statuses().filter_map(|status| status.state.waiting.as_ref());
     if pod.is_ready() || is_new || waiting.any(|w| STARTING.contains(&w.reason())) {
         return None;

@@ -1,10 +1,10 @@
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use kfcheck::redact::redact;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Condition, Metadata, null_is_empty};
-use crate::object;
+use crate::{is_new, object};
 
 /// A model that KServe serves, or KFServing, as it was called before.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -52,27 +52,27 @@ pub enum Progress {
     Stuck,
 }
 
-/// How long one may take to get ready, in minutes: Knative's `progress-deadline` is 600 seconds.
-const PATIENCE: i64 = 10;
-
 impl InferenceService {
     /// Its condition of this type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.status.conditions.iter().find(|condition| condition.kind == kind)
     }
 
-    /// How far it has got.
-    pub fn progress(&self, now: Timestamp) -> Progress {
+    /// Whether it says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.condition("Ready").is_some_and(|ready| ready.status == "True")
+    }
+
+    /// How far it has got; it may take so many minutes to get ready.
+    pub fn progress(&self, now: Timestamp, minutes: i64) -> Progress {
         let is = |kind, status| self.condition(kind).is_some_and(|c| c.status == status);
-        if is("Ready", "True") {
+        if self.is_ready() {
             return Progress::Ready;
         }
         let told = self.metadata.annotations.get("serving.kserve.io/stop");
         let is_stopped = told.is_some_and(|told| told == "true") || is("Stopped", "True");
         let ready = self.condition("Ready").and_then(|ready| ready.last_transition_time);
-        let since = ready.or(self.metadata.creation_timestamp);
-        let is_new =
-            since.and_then(|s| s.checked_add(PATIENCE.minutes()).ok()).is_some_and(|t| t > now);
+        let is_new = is_new(ready.or(self.metadata.creation_timestamp), minutes, now);
         if is_stopped || is_new || self.metadata.deletion_timestamp.is_some() {
             return Progress::Pending;
         }

@@ -34,6 +34,7 @@ pub(crate) fn finding(severity: Severity, resource: Resource, message: &str) -> 
         evidence: Vec::new(),
         remedies: Vec::new(),
         suppressed: None,
+        suppressed_until: None,
     }
 }
 
@@ -139,6 +140,7 @@ pub(crate) fn broken() -> Report {
         path: Arc::new(path),
         refused: Vec::new(),
         results: vec![health, firewall, endpoint, logging, ready, routes, quota],
+        warnings: Vec::new(),
     }
 }
 

@@ -1,6 +1,5 @@
-use jiff::ToSpan;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Risk, async_trait, check};
-use kfcheck_kube::Ingress;
+use kfcheck_kube::{Ingress, Thresholds, is_new};
 
 use crate::{
     AlbIngresses, FrontLoadBalancers, LoadBalancer, Scope, complaints::complaint,
@@ -45,11 +44,10 @@ impl Check for AlbMissing {
 }
 
 async fn examine_address(cx: &Cx, ingress: &Ingress, out: &mut Findings) {
-    let now = cx.get(Now).await.map(|now| *now).ok();
+    let minutes = cx.setting::<Thresholds>().load_balancer_minutes(PATIENCE);
     let since = ingress.metadata.creation_timestamp;
-    let until = since.and_then(|since| since.checked_add(PATIENCE.minutes()).ok());
+    let is_new = cx.get(Now).await.is_ok_and(|now| is_new(since, minutes, *now));
     let said = complaint(cx, ingress).await;
-    let is_new = until.zip(now).is_some_and(|(until, now)| now < until);
     let finding = match &said {
         Ok(None) | Err(_) if is_new => out.warn(ingress, "has no load balancer yet"),
         _ => out.unbuilt(ingress, "has no load balancer"),

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use jiff::{Timestamp, ToSpan};
 use kfcheck::{Check, Cx, FactError, Finding, Findings, Named, Now, Risk, async_trait, check};
+use kfcheck_kube::Thresholds;
 use kfcheck_probe::{HttpAnswer, HttpProbe};
 
 use crate::{
@@ -159,7 +160,9 @@ async fn examine(
             .fix(Risk::None, "asks for one that is", request(domain, OF_COGNITO));
         return;
     }
-    if !examine_renewal(certificate, used, now, out) {
+    let days = cx.setting::<Thresholds>().certificate_days(SOON);
+    let soon = now.checked_add((days * 24).hours()).unwrap_or(now);
+    if !examine_renewal(certificate, used, soon, out) {
         out.ok(certificate);
     }
 }
@@ -265,13 +268,12 @@ async fn missing_record<'a>(
 fn examine_renewal(
     certificate: &Certificate,
     used: &Use,
-    now: Timestamp,
+    soon: Timestamp,
     out: &mut Findings,
 ) -> bool {
     let name = certificate.domain_name.as_str();
     let renewal = certificate.renewal_summary.as_ref();
     let status = renewal.map_or("", |renewal| renewal.renewal_status.as_str());
-    let soon = now.checked_add((SOON * 24).hours()).unwrap_or(now);
     let ends = certificate.not_after.filter(|end| end.0 < soon);
     let is_imported = certificate.r#type == "IMPORTED";
     let message = match (status, ends) {

@@ -1,5 +1,6 @@
 use jiff::{SignedDuration, Timestamp};
 use kfcheck::{Check, Cx, FactError, Finding, Findings, Now, Risk, async_trait, check};
+use kfcheck_kube::Thresholds;
 
 use crate::{
     Failed, OurStacks, Scope, Stack, StackEvent, is_in_use,
@@ -22,9 +23,6 @@ check! {
     id: "aws-stack-failed",
     title: "No stack of the cluster has failed",
 }
-
-/// How long an update that failed, after which all is as before, is news.
-const NEWS: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 #[async_trait]
 impl Check for StackFailed {
@@ -52,7 +50,7 @@ impl Check for StackFailed {
             users.sort();
             users.dedup();
             let message = message(stack, &failed);
-            let finding = if is_undone(stack) && is_old(&failed, now) {
+            let finding = if is_undone(stack) && is_old(cx, &failed, now) {
                 out.warn(stack, message)
             } else if failed.shortage().is_some() {
                 out.unbuilt(stack, message)
@@ -72,10 +70,11 @@ fn is_undone(stack: &Stack) -> bool {
     before.iter().any(|status| stack.stack_status.starts_with(status))
 }
 
-fn is_old(failed: &Failed, now: Timestamp) -> bool {
+fn is_old(cx: &Cx, failed: &Failed, now: Timestamp) -> bool {
     // Events are kept for 90 days.
     let at = failed.first.as_ref().and_then(|first| first.timestamp);
-    at.is_none_or(|at| now.duration_since(at.0) > NEWS)
+    let news = SignedDuration::from_hours(24 * cx.setting::<Thresholds>().stack_days());
+    at.is_none_or(|at| now.duration_since(at.0) > news)
 }
 
 fn message(stack: &Stack, failed: &Failed) -> String {

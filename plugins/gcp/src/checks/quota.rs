@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Resource, Risk, async_trait, check};
+use kfcheck_kube::Thresholds;
 
 use crate::{
     GoogleEntrances, Operations, OurCluster, ProjectQuotas, Quota, Regions, Scope,
@@ -109,6 +110,7 @@ impl Check for QuotaLeft {
         seen.as_ref().err().into_iter().for_each(|error| out.unseen(error.clone()));
         regions.err().into_iter().for_each(|error| out.unseen(error));
         let project = project?;
+        let nearly = cx.setting::<Thresholds>().quota();
         for Quota { metric, limit, usage } in &project.quotas {
             if !NEEDED.contains(&metric.as_str()) || *limit <= 0.0 {
                 continue;
@@ -124,7 +126,7 @@ impl Check for QuotaLeft {
                 }
                 let finding = out.fail(&quota, format!("is used up ({numbers})"));
                 finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);
-            } else if *usage >= limit * 0.9 {
+            } else if *usage >= limit * nearly {
                 let state = if usage >= limit { "has no room left" } else { "is nearly used up" };
                 let finding = out.warn(&quota, format!("{state} ({numbers})"));
                 finding.fix(Risk::None, "shows what takes it", show(cx, metric).await);

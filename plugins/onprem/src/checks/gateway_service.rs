@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use jiff::ToSpan;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Risk, async_trait, check};
-use kfcheck_kube::{Entrance, Entrances, Pod, Service, Target, within};
+use kfcheck_kube::{Entrance, Entrances, Pod, Service, Target, Thresholds, is_new, within};
 
 use crate::{MetalLbFronts, Scope, announcers::last_event, reached::is_answering};
 
@@ -65,10 +64,10 @@ async fn examine_balanced(cx: &Cx, service: &Service, out: &mut Findings) {
         return;
     }
     let said = last_event(cx, &own, |_| true).await.ok().flatten();
-    let now = cx.get(Now).await.map(|now| *now).ok();
-    let until = service.metadata.creation_timestamp;
-    let until = until.and_then(|since| since.checked_add(PATIENCE.minutes()).ok());
-    let finding = if until.zip(now).is_some_and(|(until, now)| now < until) {
+    let since = service.metadata.creation_timestamp;
+    let minutes = cx.setting::<Thresholds>().load_balancer_minutes(PATIENCE);
+    let is_new = cx.get(Now).await.is_ok_and(|now| is_new(since, minutes, *now));
+    let finding = if is_new {
         out.warn(service, "has no address yet")
     } else {
         let message = "is of type LoadBalancer, and nothing here gives it an address";

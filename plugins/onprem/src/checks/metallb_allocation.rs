@@ -1,8 +1,7 @@
 use std::net::IpAddr;
 
-use jiff::ToSpan;
 use kfcheck::{Check, Cx, FactError, Findings, Named, Now, Risk, async_trait, check};
-use kfcheck_kube::{Event, Service, all};
+use kfcheck_kube::{Event, Service, Thresholds, all, is_new};
 
 use crate::{
     Fronts, Installation, MetalLbFronts, addresses, announcers::last_event,
@@ -134,10 +133,9 @@ async fn report_pending(cx: &Cx, metallb: &Installation, service: &Service, out:
         finding.fix(Risk::None, "shows what it asks for", show);
         return;
     }
-    let now = cx.get(Now).await.map(|now| *now).ok();
-    let until = service.metadata.creation_timestamp;
-    let until = until.and_then(|since| since.checked_add(PATIENCE.minutes()).ok());
-    let is_new = until.zip(now).is_some_and(|(until, now)| now < until);
+    let since = service.metadata.creation_timestamp;
+    let minutes = cx.setting::<Thresholds>().load_balancer_minutes(PATIENCE);
+    let is_new = cx.get(Now).await.is_ok_and(|now| is_new(since, minutes, *now));
     let finding = if is_new && said.is_none() {
         out.warn(service, "has no address from MetalLB yet")
     } else {
