@@ -451,9 +451,8 @@ mod onprem {
             assert!(stderr(&ended).contains("configuration  own.yaml"), "{}", stderr(&ended));
             assert!(!stdout(&ended).contains("onprem-endpoint"));
         }
-        for ended in [run(&["--no-config"], Some("own.yaml"))] {
-            assert!(stdout(&ended).contains("onprem-endpoint"));
-        }
+        let ended = run(&["--no-config"], Some("own.yaml"));
+        assert!(stdout(&ended).contains("onprem-endpoint"));
         assert_eq!(run(&[], Some("none")).status.code(), Some(2));
     }
 
