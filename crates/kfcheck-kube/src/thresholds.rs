@@ -56,3 +56,23 @@ impl Thresholds {
 pub fn is_new(since: Option<Timestamp>, minutes: i64, now: Timestamp) -> bool {
     since.and_then(|since| since.checked_add(minutes.minutes()).ok()).is_some_and(|t| t > now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Thresholds, is_new};
+
+    #[test]
+    fn what_is_said_takes_the_place_of_what_is_usual() {
+        let usual = Thresholds::default();
+        assert_eq!((usual.certificate_days(21), usual.pod_minutes()), (21, 5));
+        let own = Thresholds { certificate_days: Some(3), pod_minutes: Some(0), ..usual };
+        assert_eq!((own.certificate_days(21), own.pod_minutes()), (3, 0));
+    }
+
+    #[test]
+    fn what_began_long_ago_is_not_new_and_neither_is_what_nobody_knows_the_age_of() {
+        let now = "2027-01-31T12:00:00Z".parse().unwrap();
+        let since = "2027-01-31T11:55:00Z".parse().ok();
+        assert!(is_new(since, 6, now) && !is_new(since, 5, now) && !is_new(None, 6, now));
+    }
+}

@@ -26,7 +26,7 @@ fn backend() -> Resource {
 #[derive(Default)]
 struct Says(Vec<(&'static str, Resource)>);
 
-async fn say(cx: &Cx, out: &mut Findings) {
+fn say(cx: &Cx, out: &mut Findings) {
     for (how, of) in &cx.setting::<Says>().0 {
         match *how {
             "fail" => drop(out.fail(of, "is wrong").evidence("seen", "it")),
@@ -47,7 +47,7 @@ check! {
 #[async_trait]
 impl Check for Told {
     async fn run(&self, cx: &Cx, out: &mut Findings) -> Result<(), FactError> {
-        say(cx, out).await;
+        say(cx, out);
         Ok(())
     }
 }

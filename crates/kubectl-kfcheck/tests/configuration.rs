@@ -215,7 +215,7 @@ fn schema_and_reader_know_the_same_keys() {
 
 #[cfg(feature = "onprem")]
 mod onprem {
-    use super::{Value, command, fs, root, run, stderr, stdout};
+    use super::{Path, Value, command, fs, root, run, stderr, stdout};
 
     fn bundle(name: &str) -> String {
         root().join(format!("tests/scenarios/onprem-{name}/bundle")).to_str().unwrap().to_owned()
@@ -361,45 +361,72 @@ mod onprem {
         assert!(!entrances(config, &none).contains(&"from.the.file".to_owned()));
     }
 
-    /// The bundle of a scenario, in which a namespace is called otherwise.
-    fn renamed(name: &str, from: &str, to: &str) -> tempfile::TempDir {
-        fn copy(from: &std::path::Path, into: &std::path::Path, names: (&str, &str)) {
+    /// The bundle of a scenario, with other texts, and folders that are called otherwise.
+    fn changed(name: &str, folders: (&str, &str), texts: &[(&str, &str)]) -> tempfile::TempDir {
+        fn copy(from: &Path, into: &Path, folders: (&str, &str), texts: &[(&str, &str)]) {
             fs::create_dir_all(into).unwrap();
             for entry in fs::read_dir(from).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap();
-                let name = if name == names.0 { names.1 } else { name };
+                let name = if name == folders.0 { folders.1 } else { name };
                 if path.is_dir() {
-                    copy(&path, &into.join(name), names);
+                    copy(&path, &into.join(name), folders, texts);
                     continue;
                 }
                 let text = fs::read_to_string(&path).unwrap();
-                let quoted = |name: &str| format!("\"namespace\": \"{name}\"");
-                let plain = |name: &str| format!("namespace: {name}\n");
-                let named = |name: &str| format!("name: {name}\n");
-                let text = text.replace(&quoted(names.0), &quoted(names.1));
-                let text = text.replace(&plain(names.0), &plain(names.1));
-                let text = text.replace(&named(names.0), &named(names.1));
+                let text = texts.iter().fold(text, |text, (from, to)| text.replace(from, to));
                 fs::write(into.join(name), text).unwrap();
             }
         }
         let folder = tempfile::tempdir().unwrap();
-        copy(std::path::Path::new(&bundle(name)), &folder.path().join("bundle"), (from, to));
+        copy(Path::new(&bundle(name)), &folder.path().join("bundle"), folders, texts);
         folder
+    }
+
+    /// How the first check ended, and how many root causes there are.
+    fn ended(folder: &Path, config: &str, check: &str) -> (String, u64) {
+        let path = folder.join("bundle");
+        let path = path.to_str().unwrap();
+        let args = ["onprem", "--bundle", path, "--check", check, "-o", "json"];
+        let report: Value = serde_json::from_slice(&run(config, &args).stdout).unwrap();
+        let status = report["checks"][0]["status"].as_str().unwrap().to_owned();
+        (status, report["summary"]["rootCauses"].as_u64().unwrap())
     }
 
     #[test]
     fn a_dex_in_another_namespace_is_found_where_the_file_says_it_is() {
-        let folder = renamed("healthy-ldap", "auth", "identity");
-        let path = folder.path().join("bundle");
-        let path = path.to_str().unwrap();
-        let status = |config: &str| {
-            let args = ["onprem", "--bundle", path, "--check", "onprem-dex-config", "-o", "json"];
-            let report: Value = serde_json::from_slice(&run(config, &args).stdout).unwrap();
-            report["checks"][0]["status"].as_str().unwrap().to_owned()
-        };
+        let texts = [
+            ("\"namespace\": \"auth\"", "\"namespace\": \"identity\""),
+            ("namespace: auth\n", "namespace: identity\n"),
+            ("name: auth\n", "name: identity\n"),
+        ];
+        let folder = changed("healthy-ldap", ("auth", "identity"), &texts);
+        let status = |config: &str| ended(folder.path(), config, "onprem-dex-config").0;
         assert_ne!(status(""), "pass", "nothing else leads there");
         assert_eq!(status("names: {dex: [identity]}"), "pass");
+    }
+
+    #[test]
+    fn a_gateway_of_another_name_is_found_where_the_file_says_how_it_is_called() {
+        let texts = [("istio-ingressgateway", "kf-door")];
+        let folder = changed("healthy-ldap", ("", ""), &texts);
+        let config = "names: {gateway: {namespaces: [istio-system], services: [kf-door]}}";
+        let check = "onprem-gateway-service";
+        let (before, after) =
+            (ended(folder.path(), "", check), ended(folder.path(), config, check));
+        assert_ne!(before.0, "pass");
+        assert_eq!(after, ("pass".to_owned(), 0));
+    }
+
+    #[test]
+    fn a_threshold_says_from_when_on_a_certificate_is_a_warning() {
+        let warned = |config: &str| {
+            let more = ["--check", "kube-certificate-ready"];
+            let (report, _) = report(config, "address-taken-by-another-machine", &more);
+            report["summary"]["warn"].as_u64().unwrap()
+        };
+        assert_eq!(warned(""), 0);
+        assert_eq!(warned("thresholds: {certificateDays: 10000}"), 1);
     }
 
     #[test]
@@ -424,9 +451,8 @@ mod onprem {
             assert!(stderr(&ended).contains("configuration  own.yaml"), "{}", stderr(&ended));
             assert!(!stdout(&ended).contains("onprem-endpoint"));
         }
-        for ended in [run(&["--no-config"], Some("own.yaml"))] {
-            assert!(stdout(&ended).contains("onprem-endpoint"));
-        }
+        let ended = run(&["--no-config"], Some("own.yaml"));
+        assert!(stdout(&ended).contains("onprem-endpoint"));
         assert_eq!(run(&[], Some("none")).status.code(), Some(2));
     }
 
