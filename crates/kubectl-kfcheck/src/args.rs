@@ -9,7 +9,7 @@ use crate::google::GoogleArgs;
 use crate::onprem::OnpremArgs;
 #[cfg(feature = "aws")]
 use crate::{amazon::AwsArgs, cleanup::Cleanup};
-use crate::{live::LiveArgs, provider::CloudArgs};
+use crate::{completion::Completion, live::LiveArgs, provider::CloudArgs};
 
 /// Says which one broken thing takes the endpoint of a Kubeflow deployment down, with evidence and
 /// the command that mends it.
@@ -111,6 +111,21 @@ pub enum Command {
         #[arg(long, value_name = "GLOB", value_delimiter = ',')]
         skip: Vec<String>,
     },
+    /// Have Tab complete `kubectl kfcheck`, or print a shell's script.
+    Completion {
+        /// Which.
+        #[command(subcommand)]
+        what: Completion,
+    },
+    /// Write the manual pages, one for each command.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck man ~/.local/share/man/man1; man kubectl-kfcheck\n  \
+        kubectl kfcheck man pages; man -l pages/kubectl-kfcheck-onprem.1")]
+    Man {
+        /// The folder to write them into.
+        #[arg(value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+        folder: PathBuf,
+    },
 }
 
 /// What to do on Amazon Web Services: inspect, where nothing else is said.
@@ -184,6 +199,7 @@ pub enum Permissions {
         only: Only,
     },
     /// A policy of IAM's.
+    #[cfg(feature = "aws")]
     Aws {
         /// For the clean-up: what it reads, changes and may put back.
         #[arg(long, conflicts_with = "minimal")]

@@ -13,13 +13,17 @@
 #[cfg(feature = "aws")]
 mod amazon;
 mod args;
+mod candidates;
 #[cfg(feature = "aws")]
 mod cleanup;
 mod collect;
+mod complete;
+mod completion;
 #[cfg(feature = "gcp")]
 mod google;
 mod inspect;
 mod live;
+mod man;
 #[cfg(feature = "onprem")]
 mod onprem;
 mod permissions;
@@ -44,12 +48,13 @@ pub use args::{
 };
 #[cfg(feature = "aws")]
 pub use cleanup::Cleanup;
+pub use completion::Completion;
 #[cfg(feature = "gcp")]
 pub use google::GoogleArgs;
 pub use live::LiveArgs;
 #[cfg(feature = "onprem")]
 pub use onprem::OnpremArgs;
-pub use provider::{CloudArgs, Provider, providers};
+pub use provider::{CloudArgs, Provider, provider, providers};
 pub(crate) use write::print;
 
 /// Nothing was inspected, because what was asked for makes no sense.
@@ -57,6 +62,9 @@ const USAGE: u8 = 2;
 
 /// Runs the program on its command line.
 pub fn main(providers: &[Provider]) -> ExitCode {
+    if complete::answer(providers).is_some() {
+        return ExitCode::SUCCESS;
+    }
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let code = match runtime {
@@ -113,6 +121,8 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
             print(&select::list(providers, &check, &skip)?)?;
             Ok(0)
         }
+        Command::Completion { what } => completion::run(&what),
+        Command::Man { folder } => man::run(&folder),
     }
 }
 

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kfcheck::FactMeta;
-use serde_json::{Value, json};
+#[cfg(feature = "aws")]
+use serde_json::Value;
+use serde_json::json;
 
 use crate::{
     Provider,
@@ -35,6 +37,7 @@ pub(crate) fn policy(providers: &[Provider], of: &Permissions) -> Result<String,
     }
 }
 
+#[cfg(feature = "aws")]
 fn pretty(policy: &Value) -> Result<String, String> {
     let text = serde_json::to_string_pretty(policy).map_err(|error| error.to_string())?;
     Ok(text + "\n")

@@ -60,3 +60,14 @@ pub fn providers() -> Vec<Provider> {
         crate::onprem::provider(),
     ]
 }
+
+/// The provider of this name; `None` where this program was built without it.
+///
+/// ```
+/// # #[cfg(feature = "onprem")]
+/// assert!(kubectl_kfcheck::provider("onprem").is_some());
+/// assert!(kubectl_kfcheck::provider("elsewhere").is_none());
+/// ```
+pub fn provider(name: &str) -> Option<Provider> {
+    providers().into_iter().find(|provider| provider.name == name)
+}
