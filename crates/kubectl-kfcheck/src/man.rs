@@ -52,6 +52,8 @@ fn page(command: &Command, name: &str) -> io::Result<String> {
     }
     after(command).to_writer(&mut text)?;
     let text = String::from_utf8_lossy(&text);
+    // An empty line breaks a line anyhow.
+    let text = text.replace("\n.br\n\n.br\n", "\n.sp\n");
     // Each section brings what defines an apostrophe.
     let is_preamble = |line: &str| line.starts_with(".ie ") || line.starts_with(".el ");
     let (preamble, body): (Vec<_>, Vec<_>) = text.lines().partition(|line| is_preamble(line));
