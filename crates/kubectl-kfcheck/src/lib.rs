@@ -1,14 +1,34 @@
 //! The front end as a library: a team that has checks of its own builds its own binary from it.
 //!
 //! ```no_run
+//! # mod image_registry {
+//! #     use kfcheck::{Check, Cx, FactError, Findings, async_trait, check};
+//! #     check! {
+//! #         /// Ours.
+//! #         pub(crate) struct ImageRegistry;
+//! #         id: "acme-image-registry",
+//! #         title: "Every image comes from our registry",
+//! #     }
+//! #     #[async_trait]
+//! #     impl Check for ImageRegistry {
+//! #         async fn run(&self, _: &Cx, _: &mut Findings) -> Result<(), FactError> {
+//! #             Ok(())
+//! #         }
+//! #     }
+//! # }
 //! use std::process::ExitCode;
 //!
 //! fn main() -> ExitCode {
 //!     let mut providers = kubectl_kfcheck::providers();
-//!     // providers[0].checks.push(&OurCheck);
+//!     for provider in &mut providers {
+//!         provider.checks.push(&image_registry::ImageRegistry);
+//!     }
 //!     kubectl_kfcheck::main(&providers)
 //! }
 //! ```
+//!
+//! The crate `examples/own-checks` is all of it, with the check. Without the front end, a
+//! [`Provider`] has what a run takes; `examples/root_causes.rs` shows one.
 
 #[cfg(feature = "aws")]
 mod amazon;

@@ -1,5 +1,5 @@
 use futures::{FutureExt, future::BoxFuture};
-use kfcheck::{Check, Cx, FactMeta, Stretch, World};
+use kfcheck::{Bundle, Check, Cx, FactMeta, Stretch, World};
 use kfcheck_kube::Access;
 use kfcheck_probe::Outside;
 use kfcheck_report::Scope;
@@ -20,6 +20,13 @@ pub struct Provider {
     pub prepare: fn(World) -> World,
     /// Which deployment of its it is, for the report.
     pub scope: fn(&Cx) -> BoxFuture<'static, Scope>,
+}
+
+impl Provider {
+    /// A world that answers from a bundle, with the provider's request path drawn in it.
+    pub fn replay(&self, bundle: Bundle) -> World {
+        (self.prepare)(World::replay(bundle).path(&self.path))
+    }
 }
 
 /// What a provider is told on the command line.
