@@ -248,10 +248,8 @@ fn namespaces() -> String {
             let mut request = [0; 4096];
             let length = stream.read(&mut request).unwrap();
             // kubectl itself may ask for the version.
-            let status = match request[..length].starts_with(b"GET /api/v1/namespaces ") {
-                true => "200 OK",
-                false => "404 Not Found",
-            };
+            let is_ours = request[..length].starts_with(b"GET /api/v1/namespaces ");
+            let status = if is_ours { "200 OK" } else { "404 Not Found" };
             let body =
                 r#"{"items":[{"metadata":{"name":"kubeflow"}},{"metadata":{"name":"auth"}}]}"#;
             let head = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
