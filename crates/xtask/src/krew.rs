@@ -168,7 +168,7 @@ fn manifest_of(
 }
 
 fn sum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |sum, byte| format!("{sum}{byte:02x}"))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
