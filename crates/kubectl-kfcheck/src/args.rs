@@ -112,6 +112,9 @@ pub enum Command {
         skip: Vec<String>,
     },
     /// Have Tab complete `kubectl kfcheck`, or print a shell's script.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck completion install         # for kubectl 1.26 or later\n  \
+        source <(kubectl-kfcheck completion bash)  # for the program alone")]
     Completion {
         /// Which.
         #[command(subcommand)]
