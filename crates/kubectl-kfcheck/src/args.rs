@@ -9,6 +9,7 @@ use crate::google::GoogleArgs;
 use crate::onprem::OnpremArgs;
 use crate::{
     again::Again,
+    completion::Completion,
     diff::{self, Diff},
     explain::Explain,
     live::LiveArgs,
@@ -141,6 +142,24 @@ pub enum Command {
         /// Without those whose ids match one of these globs.
         #[arg(long, value_name = "GLOB", value_delimiter = ',')]
         skip: Vec<String>,
+    },
+    /// Have Tab complete `kubectl kfcheck`, or print a shell's script.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck completion install         # for kubectl 1.26 or later\n  \
+        source <(kubectl-kfcheck completion bash)  # for the program alone")]
+    Completion {
+        /// Which.
+        #[command(subcommand)]
+        what: Completion,
+    },
+    /// Write the manual pages, one for each command.
+    #[command(after_help = "Examples:\n  \
+        kubectl kfcheck man ~/.local/share/man/man1; man kubectl-kfcheck\n  \
+        kubectl kfcheck man pages; man -l pages/kubectl-kfcheck-onprem.1")]
+    Man {
+        /// The folder to write them into.
+        #[arg(value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+        folder: PathBuf,
     },
 }
 

@@ -1,22 +1,45 @@
 //! The front end as a library: a team that has checks of its own builds its own binary from it.
 //!
 //! ```no_run
+//! # mod image_registry {
+//! #     use kfcheck::{Check, Cx, FactError, Findings, async_trait, check};
+//! #     check! {
+//! #         /// Ours.
+//! #         pub(crate) struct ImageRegistry;
+//! #         id: "acme-image-registry",
+//! #         title: "Every image comes from our registry",
+//! #     }
+//! #     #[async_trait]
+//! #     impl Check for ImageRegistry {
+//! #         async fn run(&self, _: &Cx, _: &mut Findings) -> Result<(), FactError> {
+//! #             Ok(())
+//! #         }
+//! #     }
+//! # }
 //! use std::process::ExitCode;
 //!
 //! fn main() -> ExitCode {
 //!     let mut providers = kubectl_kfcheck::providers();
-//!     // providers[0].checks.push(&OurCheck);
+//!     for provider in &mut providers {
+//!         provider.checks.push(&image_registry::ImageRegistry);
+//!     }
 //!     kubectl_kfcheck::main(&providers)
 //! }
 //! ```
+//!
+//! The crate `examples/own-checks` is all of it, with the check. Without the front end, a
+//! [`Provider`] has what a run takes; `examples/root_causes.rs` shows one.
 
 mod again;
 #[cfg(feature = "aws")]
 mod amazon;
 mod args;
+mod candidates;
 #[cfg(feature = "aws")]
 mod cleanup;
 mod collect;
+mod complete;
+mod completion;
 mod config;
 mod diff;
 mod explain;
@@ -25,6 +48,7 @@ mod google;
 mod guess;
 mod inspect;
 mod live;
+mod man;
 #[cfg(feature = "onprem")]
 mod onprem;
 mod permissions;
@@ -53,6 +77,7 @@ pub use args::{
 };
 #[cfg(feature = "aws")]
 pub use cleanup::Cleanup;
+pub use completion::Completion;
 pub use config::{ConfigArgs, Deployment};
 pub use diff::{Diff, DiffFormat};
 pub use explain::{Explain, PageFormat};
@@ -62,7 +87,7 @@ pub use guess::Guessed;
 pub use live::LiveArgs;
 #[cfg(feature = "onprem")]
 pub use onprem::OnpremArgs;
-pub use provider::{CloudArgs, Provider, providers};
+pub use provider::{CloudArgs, Provider, provider, providers};
 pub use why::{Asked, Why, WhyOf};
 pub(crate) use write::print;
 
@@ -71,6 +96,9 @@ const USAGE: u8 = 2;
 
 /// Runs the program on its command line.
 pub fn main(providers: &[Provider]) -> ExitCode {
+    if complete::answer(providers).is_some() {
+        return ExitCode::SUCCESS;
+    }
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let code = match runtime {
@@ -136,6 +164,8 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
             print(&select::list(providers, &check, &skip)?)?;
             Ok(0)
         }
+        Command::Completion { what } => completion::run(&what),
+        Command::Man { folder } => man::run(&folder),
     }
 }
 

@@ -1,5 +1,5 @@
 use futures::{FutureExt, future::BoxFuture};
-use kfcheck::{Check, Cx, FactMeta, Stretch, World};
+use kfcheck::{Bundle, Check, Cx, FactMeta, Stretch, World};
 use kfcheck_kube::Access;
 use kfcheck_probe::Outside;
 use kfcheck_report::Scope;
@@ -20,6 +20,13 @@ pub struct Provider {
     pub prepare: fn(World) -> World,
     /// Which deployment of its it is, for the report.
     pub scope: fn(&Cx) -> BoxFuture<'static, Scope>,
+}
+
+impl Provider {
+    /// A world that answers from a bundle, with the provider's request path drawn in it.
+    pub fn replay(&self, bundle: Bundle) -> World {
+        (self.prepare)(World::replay(bundle).path(&self.path))
+    }
 }
 
 /// What a provider is told on the command line.
@@ -70,4 +77,15 @@ pub fn providers() -> Vec<Provider> {
         #[cfg(feature = "onprem")]
         crate::onprem::provider(),
     ]
+}
+
+/// The provider of this name; `None` where this program was built without it.
+///
+/// ```
+/// # #[cfg(feature = "onprem")]
+/// assert!(kubectl_kfcheck::provider("onprem").is_some());
+/// assert!(kubectl_kfcheck::provider("elsewhere").is_none());
+/// ```
+pub fn provider(name: &str) -> Option<Provider> {
+    providers().into_iter().find(|provider| provider.name == name)
 }

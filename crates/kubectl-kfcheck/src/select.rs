@@ -77,7 +77,8 @@ pub(crate) fn list(
     Ok(selected.iter().map(|check| line(check.meta())).collect())
 }
 
-fn metas(providers: &[Provider]) -> Vec<&'static Meta> {
+/// What all checks of the providers say about themselves.
+pub(crate) fn metas(providers: &[Provider]) -> Vec<&'static Meta> {
     providers.iter().flat_map(|provider| &provider.checks).map(|check| check.meta()).collect()
 }
 

@@ -1,4 +1,7 @@
-//! Chores of this workspace: `cargo xtask new-check ID TITLE` starts a check.
+//! Chores of this workspace: `cargo xtask new-check ID TITLE` starts a check, `cargo xtask krew` packs a
+//! release.
+
+mod krew;
 
 use std::{
     env, fs,
@@ -9,10 +12,18 @@ use std::{
 
 const USAGE: &str = "\
 usage: cargo xtask new-check ID TITLE
+       cargo xtask krew VERSION FOLDER URL [PROGRAM]
 
+new-check starts a check:
   ID     provider-subject, for example gcp-backend-health
   TITLE  the healthy state in up to 72 characters, without a full stop, for example
          \"Every backend service on the path has a healthy endpoint\"
+
+krew packs the program for this machine's platform into FOLDER, and writes what krew takes:
+  VERSION  v and the workspace's version, for example v0.1.0
+  FOLDER   where archives of other platforms may be already; kfcheck.yaml names all of them
+  URL      where the archives will be downloaded from, a folder of a release
+  PROGRAM  the program, built for release; without it, it is built
 ";
 
 /// Nothing was done, or not all of it.
@@ -105,8 +116,15 @@ fn main() -> ExitCode {
         env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        ["help" | "-h" | "--help"] | ["new-check", "-h" | "--help"] => Ok(USAGE.to_owned()),
+        ["help" | "-h" | "--help"] | ["new-check" | "krew", "-h" | "--help"] => {
+            Ok(USAGE.to_owned())
+        }
         ["new-check", id, title] => new_check(&root(), id, title),
+        ["krew", version, folder, url] => krew::pack(&root(), version, folder, url, None),
+        ["krew", version, folder, url, program] => {
+            krew::pack(&root(), version, folder, url, Some(program))
+        }
+        ["krew", ..] => Err(format!("krew takes a version, a folder and a URL\n\n{USAGE}")),
         ["new-check", ..] => Err(format!("new-check takes an id and a title\n\n{USAGE}")),
         [other, ..] => Err(format!("there is no `{other}`\n\n{USAGE}")),
         [] => Err(format!("say what to do\n\n{USAGE}")),

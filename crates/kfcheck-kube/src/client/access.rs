@@ -126,7 +126,7 @@ impl Access {
     }
 
     /// The files of `KUBECONFIG` merged, those left out that aren't there; none where no file is.
-    fn kubeconfig(&self) -> Result<Option<Kubeconfig>, Fault> {
+    pub(super) fn kubeconfig(&self) -> Result<Option<Kubeconfig>, Fault> {
         let files = match (&self.kubeconfig, env::var_os("KUBECONFIG")) {
             (Some(file), _) => {
                 if !file.exists() {

@@ -7,6 +7,7 @@ mod exec;
 mod forward;
 mod groups;
 mod list;
+mod names;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ pub(crate) use exec::{run, talk, try_out};
 pub(crate) use forward::forward;
 pub use groups::{ManagementCluster, list_groups};
 pub(crate) use list::list;
+pub use names::Names;
 
 use access::Way;
 
