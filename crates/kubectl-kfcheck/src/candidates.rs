@@ -9,7 +9,7 @@ use std::{
 use clap::{Arg, Command, CommandFactory, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use kfcheck::Meta;
-use kfcheck_kube::{Access, Names};
+use kfcheck_kube::{Access, KubeconfigNames};
 
 use crate::{Args, Provider, select::metas};
 
@@ -111,7 +111,7 @@ impl Dresser<'_> {
     }
 }
 
-fn of_kubeconfig(arg: Arg, line: Line, pick: fn(Names) -> Vec<String>) -> Arg {
+fn of_kubeconfig(arg: Arg, line: Line, pick: fn(KubeconfigNames) -> Vec<String>) -> Arg {
     arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
         let names = pick(line.access().names());
         matching(names.into_iter().map(|name| (name, None)), typed)

@@ -6,8 +6,8 @@ mod discovery;
 mod exec;
 mod forward;
 mod groups;
+mod kubeconfig_names;
 mod list;
-mod names;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,8 +24,8 @@ pub(crate) use discovery::{Discovery, installed};
 pub(crate) use exec::{run, talk, try_out};
 pub(crate) use forward::forward;
 pub use groups::{ManagementCluster, list_groups};
+pub use kubeconfig_names::KubeconfigNames;
 pub(crate) use list::list;
-pub use names::Names;
 
 use access::Way;
 

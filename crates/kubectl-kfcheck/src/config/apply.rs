@@ -27,8 +27,7 @@ impl<C: CloudArgs> Inspect<C> {
     pub(crate) fn scoped(mut self, providers: &[Provider]) -> Result<Self, String> {
         let config = Config::find(&self.live.config, providers)?;
         config.announce(self.verbose);
-        fill_entrance(&mut self.entrance, &config.file.scope);
-        fill_live(&mut self.live, &config.file);
+        fill(&mut self.entrance, &mut self.live, &config.file);
         self.timeout = self.timeout.or(config.file.timeout.map(|time| time.0));
         self.fail_on = self.fail_on.or(config.file.fail_on);
         self.live.config.read = config;
@@ -60,8 +59,7 @@ impl<C: CloudArgs> Collect<C> {
     pub(crate) fn configured(mut self, providers: &[Provider]) -> Result<Self, String> {
         let config = Config::find(&self.live.config, providers)?;
         config.announce(self.verbose);
-        fill_entrance(&mut self.entrance, &config.file.scope);
-        fill_live(&mut self.live, &config.file);
+        fill(&mut self.entrance, &mut self.live, &config.file);
         self.live.config.read = config;
         Ok(self)
     }
@@ -93,6 +91,21 @@ fn of_provider(name: &str, globs: &[Spanned<String>], providers: &[Provider]) ->
     globs.iter().filter(is_ours).map(|glob| glob.value.clone()).collect()
 }
 
+/// What the configuration says of another cluster's deployment says nothing of the one that is meant:
+/// half of each would be told as one.
+fn fill<C: CloudArgs>(entrance: &mut EntranceArgs, live: &mut LiveArgs<C>, file: &File) {
+    live.dns_server = live.dns_server.or(file.probes.dns_server.map(|server| server.0));
+    let scope = &file.scope;
+    let is_other = match (&live.context, &scope.context) {
+        (Some(meant), Some(Text(written))) => meant != written,
+        _ => false,
+    };
+    if !is_other {
+        fill_entrance(entrance, scope);
+        fill_live(live, scope);
+    }
+}
+
 fn fill_entrance(args: &mut EntranceArgs, scope: &Deployment) {
     let EntranceArgs { host, ingress, gateway, service, namespace } = args;
     if host.is_none() && ingress.is_none() && gateway.is_none() && service.is_none() {
@@ -107,8 +120,7 @@ fn fill_entrance(args: &mut EntranceArgs, scope: &Deployment) {
     }
 }
 
-fn fill_live<C: CloudArgs>(args: &mut LiveArgs<C>, file: &File) {
-    let scope = &file.scope;
+fn fill_live<C: CloudArgs>(args: &mut LiveArgs<C>, scope: &Deployment) {
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.0.clone());
     if args.context.is_none() {
         args.context = text(&scope.context);
@@ -116,6 +128,33 @@ fn fill_live<C: CloudArgs>(args: &mut LiveArgs<C>, file: &File) {
     if args.cluster.is_none() {
         args.cluster = C::cluster(scope);
     }
-    args.dns_server = args.dns_server.or(file.probes.dns_server.map(|server| server.0));
     args.cloud.fill(scope);
+}
+
+#[cfg(all(test, feature = "onprem"))]
+mod tests {
+    use clap::Parser;
+
+    use crate::{Args, Command, providers};
+
+    /// The context and host of an inspection with these flags, beside a configuration of `prod`.
+    fn scope(flags: &[&str]) -> (Option<String>, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        std::fs::write(&file, "scope: { context: prod, host: kf.example.com }").unwrap();
+        let named = ["kubectl kfcheck", "onprem", "--config", file.to_str().unwrap()];
+        let args = Args::try_parse_from(named.iter().chain(flags)).unwrap();
+        let Command::Onprem(args) = args.command else { panic!("it is another command") };
+        let args = args.configured(&providers()).unwrap();
+        (args.live.context, args.entrance.host)
+    }
+
+    #[test]
+    fn nothing_of_another_clusters_deployment_is_taken_for_this_ones() {
+        let (prod, staging) = (Some("prod".to_owned()), Some("staging".to_owned()));
+        let host = Some("kf.example.com".to_owned());
+        assert_eq!(scope(&[]), (prod.clone(), host.clone()));
+        assert_eq!(scope(&["--context", "prod"]), (prod, host));
+        assert_eq!(scope(&["--context", "staging"]), (staging, None));
+    }
 }

@@ -8,7 +8,7 @@ use super::{Access, KubeClient};
 
 /// What a kubeconfig has names for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct KubeconfigNames {
     /// Its contexts.
     pub contexts: Vec<String>,
     /// Its clusters.
@@ -19,11 +19,11 @@ pub struct Names {
 
 impl Access {
     /// What the kubeconfig has names for. Nobody is asked; nothing of it where it can't be read.
-    pub fn names(&self) -> Names {
+    pub fn names(&self) -> KubeconfigNames {
         let Ok(Some(Kubeconfig { contexts, clusters, auth_infos, .. })) = self.kubeconfig() else {
-            return Names::default();
+            return KubeconfigNames::default();
         };
-        Names {
+        KubeconfigNames {
             contexts: contexts.into_iter().map(|named| named.name).collect(),
             clusters: clusters.into_iter().map(|named| named.name).collect(),
             users: auth_infos.into_iter().map(|named| named.name).collect(),
