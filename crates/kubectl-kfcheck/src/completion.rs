@@ -24,7 +24,8 @@ pub enum Completion {
     /// Put kubectl_complete-kfcheck where kubectl finds it, so that Tab completes `kubectl kfcheck`.
     #[command(after_help = "Examples:\n  \
         kubectl kfcheck completion install                  # beside the program\n  \
-        kubectl kfcheck completion install --dir ~/bin      # where that is on your PATH")]
+        kubectl kfcheck completion install --dir ~/bin      # where that is on your PATH\n\n\
+        In bash, newer kubectl completes nothing after a comma; say --check twice there.")]
     Install {
         /// The folder to put it into, one that is on your PATH; without it, the program's own.
         #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
