@@ -111,9 +111,6 @@ fn the_readme_shows_the_examples_as_they_are_compiled() {
     }
 }
 
-/// Pages that come with what they are about.
-const TO_COME: [&str; 2] = ["docs/configuration.md", "docs/daily-use.md"];
-
 #[test]
 fn every_link_leads_somewhere() {
     for page in PAGES {
@@ -121,9 +118,6 @@ fn every_link_leads_somewhere() {
         let folder = Path::new(page).parent().unwrap();
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
         for (link, _) in links.filter(|(link, _)| !link.starts_with("https://")) {
-            if TO_COME.contains(&link) {
-                continue;
-            }
             let file = root().join(folder).join(link);
             assert!(file.exists(), "{page} links to {link}");
         }
