@@ -1,9 +1,13 @@
-//! How long the program takes and how much memory, on bundles small and large.
+//! How long the program takes and how much memory, on bundles small and large, and how large it and
+//! its pages are.
 //!
-//! `cargo bench -p kfcheck-tests` prints a line a case: the median of several runs of the release
-//! build, process start included, and the most memory that it held.
+//! `cargo bench -p kfcheck-tests --bench inspect` prints a line a case: the median of several runs of
+//! the release build, process start included, the most memory that it held, and which part of what is
+//! allowed that is. `KFCHECK_PROGRAM` names another build to measure.
 
 use std::{
+    env,
+    ffi::OsStr,
     fmt::Write as _,
     fs,
     io::{self, Write as _},
@@ -12,13 +16,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kfcheck_tests::root;
+use kfcheck_tests::{provider_of, root, scenarios};
 
 const MEGABYTE: usize = 1 << 20;
 const RUNS: usize = 5;
 
+/// What is allowed, in milliseconds or megabytes.
+const HELP: f64 = 15.0;
+const LARGE_BUNDLE: f64 = 1000.0;
+const PROGRAM: f64 = 40.0;
+const PAGE: f64 = 0.5;
+
 fn main() -> io::Result<()> {
-    let program = build()?;
+    let program = match env::var_os("KFCHECK_PROGRAM") {
+        Some(program) => program.into(),
+        None => build()?,
+    };
     let folder = tempfile::tempdir()?;
     let mut cases = vec![
         ("the example".to_owned(), root().join("examples/gke-iap-502")),
@@ -37,15 +50,60 @@ fn main() -> io::Result<()> {
         cases.push((name.to_owned(), copy));
     }
     let mut out = io::stdout().lock();
+    let (time, memory) = median(&program, &["--help".as_ref()])?;
+    line(&mut out, "--help", time, memory, Some(HELP))?;
     for (name, bundle) in cases {
-        let mut runs: Vec<_> =
-            (0..RUNS).map(|_| run(&program, &bundle)).collect::<Result<_, _>>()?;
-        runs.sort();
-        let memory = runs.iter().map(|(_, memory)| *memory).max().unwrap_or_default();
-        let (time, _) = runs[RUNS / 2];
-        writeln!(out, "{name:36} {:>6} ms {:>6} MB", time.as_millis(), memory / 1024)?;
+        let inspect = ["gcp", "-o", "json", "--bundle"].map(OsStr::new);
+        let args = [&inspect[..], &[bundle.as_os_str()]].concat();
+        let (time, memory) = median(&program, &args)?;
+        line(&mut out, &name, time, memory, name.starts_with("30 MB").then_some(LARGE_BUNDLE))?;
     }
-    Ok(())
+    size(&mut out, "the program", fs::metadata(&program)?.len(), PROGRAM)?;
+    let (page, name) = largest_page(&program)?;
+    size(&mut out, &format!("the largest page, of {name}"), page, PAGE)
+}
+
+/// The median of several runs, and the most memory.
+fn median(program: &Path, args: &[&OsStr]) -> io::Result<(Duration, u64)> {
+    let mut runs: Vec<_> = (0..RUNS).map(|_| run(program, args)).collect::<Result<_, _>>()?;
+    runs.sort();
+    let memory = runs.iter().map(|(_, memory)| *memory).max().unwrap_or_default();
+    Ok((runs[RUNS / 2].0, memory))
+}
+
+fn line(
+    out: &mut impl io::Write,
+    name: &str,
+    time: Duration,
+    memory: u64,
+    limit: Option<f64>,
+) -> io::Result<()> {
+    let time = time.as_secs_f64() * 1000.0;
+    let ratio =
+        limit.map_or_else(String::new, |limit| format!("{:>6.2} of {limit} ms", time / limit));
+    writeln!(out, "{name:36} {time:>7.1} ms {:>6} MB {ratio}", memory / 1024)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "no file is that large")]
+fn size(out: &mut impl io::Write, name: &str, bytes: u64, limit: f64) -> io::Result<()> {
+    let size = bytes as f64 / MEGABYTE as f64;
+    writeln!(out, "{name:60} {size:>7.2} MB {:>6.2} of {limit} MB", size / limit)
+}
+
+/// The largest HTML page of all scenarios, in bytes, and whose it is.
+fn largest_page(program: &Path) -> io::Result<(u64, String)> {
+    let mut largest = (0, String::new());
+    for folder in scenarios() {
+        let provider = provider_of(&folder).name;
+        let mut command = Command::new(program);
+        command
+            .args([provider, "-o", "html", "--no-config", "--bundle"])
+            .arg(folder.join("bundle"));
+        let page = command.output()?.stdout.len() as u64;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        largest = largest.max((page, name));
+    }
+    Ok(largest)
 }
 
 fn build() -> io::Result<PathBuf> {
@@ -61,13 +119,9 @@ fn build() -> io::Result<PathBuf> {
 }
 
 /// How long one run took, and the most memory it held, in kilobytes.
-fn run(program: &Path, bundle: &Path) -> io::Result<(Duration, u64)> {
+fn run(program: &Path, args: &[&OsStr]) -> io::Result<(Duration, u64)> {
     let start = Instant::now();
-    let mut child = Command::new(program)
-        .args(["gcp", "-o", "json", "--bundle"])
-        .arg(bundle)
-        .stdout(Stdio::null())
-        .spawn()?;
+    let mut child = Command::new(program).args(args).stdout(Stdio::null()).spawn()?;
     let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
     while child.try_wait()?.is_none() {
