@@ -13,7 +13,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kfcheck::{Bundle, Report, Runner, causes};
 use kfcheck_mocks::{Fault, FaultProxy, Times};
-use kfcheck_tests::{Sky, program, provider_of, replay_as, root, scenarios};
+use kfcheck_tests::{Sky, all_texts, program, provider_of, replay_as, root, scenarios};
 use serde_json::{Value, json};
 
 /// Somebody's own domain and address in the place of those that are nobody's.
@@ -196,15 +196,6 @@ fn assert_clean(said: &str, what: &str) {
     let found = said.find(CANARY).or(said.find(&STANDARD.encode(CANARY)));
     let around = found.map(|at| said[at.saturating_sub(200)..].chars().take(300));
     assert!(found.is_none(), "{what}: {:?}", around.map(Iterator::collect::<String>));
-}
-
-fn all_texts(folder: &Path) -> String {
-    let mut all = String::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        all += &if path.is_dir() { all_texts(&path) } else { fs::read_to_string(path).unwrap() };
-    }
-    all
 }
 
 #[test]

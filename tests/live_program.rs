@@ -11,7 +11,7 @@ use std::{
 };
 
 use kfcheck_mocks::{Fault, FaultProxy, Times};
-use kfcheck_tests::{Sky, program, root};
+use kfcheck_tests::{Sky, all_texts, program, root};
 use serde_json::Value;
 
 async fn healthy() -> Sky {
@@ -107,15 +107,6 @@ async fn what_is_collected_gives_the_same_cause_and_holds_no_secret() {
         assert!(all.contains("collectedAt") && all.contains("provider: gcp"), "{name}");
         assert!(!all.contains("not-a-secret") && !all.contains("managedFields"), "{name}");
     }
-}
-
-fn all_texts(folder: &Path) -> String {
-    let mut all = String::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        all += &if path.is_dir() { all_texts(&path) } else { fs::read_to_string(path).unwrap() };
-    }
-    all
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,7 +158,7 @@ async fn run(command: Command, providers: &[Provider]) -> Result<u8, String> {
             Ok(0)
         }
         Command::Explain(args) => explain::run(&args, providers),
-        Command::Why(args) => why::run(*args, providers).await,
+        Command::Why(args) => Box::pin(why::run(*args, providers)).await,
         Command::Diff(args) => diff::run(args, providers).await,
         Command::Checks { check, skip } => {
             print(&select::list(providers, &check, &skip)?)?;
