@@ -131,7 +131,8 @@ fn fill_live<C: CloudArgs>(args: &mut LiveArgs<C>, scope: &Deployment) {
     args.cloud.fill(scope);
 }
 
-#[cfg(all(test, feature = "onprem"))]
+#[cfg(feature = "onprem")]
+#[cfg(test)]
 mod tests {
     use clap::Parser;
 
