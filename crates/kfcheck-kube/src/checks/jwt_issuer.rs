@@ -1,4 +1,4 @@
-use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
 
 use crate::{JwtRule, RequestAuthentication, TokenIssuer, on_path};
 
@@ -33,6 +33,9 @@ impl Check for JwtIssuer {
             let Some(right) = out.known(&**rule, cx.get(TokenIssuer).await) else { continue };
             let right = &right.issuer;
             if right.is_empty() {
+                let file = "the API server's /.well-known/openid-configuration".to_owned();
+                let fault = Fault::Malformed { file, detail: "it names no issuer".to_owned() };
+                out.known::<()>(&**rule, Err(fault.into()));
                 continue;
             }
             // Beside one for this cluster, tokens of another may be wanted as well.
@@ -170,6 +173,13 @@ mod tests {
     async fn a_rule_for_people_is_no_concern() {
         let says = with("https://login.example.com", Some(OWN)).await;
         assert!(says.contains("skip     "), "{says}");
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_names_no_issuer_has_said_nothing() {
+        let says = with(OWN, Some("")).await;
+        assert!(says.contains("unknown  istio-jwt-issuer"), "{says}");
+        assert!(says.contains("it names no issuer"), "{says}");
     }
 
     #[tokio::test]
