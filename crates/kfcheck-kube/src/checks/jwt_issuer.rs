@@ -179,7 +179,7 @@ mod tests {
     async fn an_api_server_that_names_no_issuer_has_said_nothing() {
         let says = with(OWN, Some("")).await;
         assert!(says.contains("unknown  istio-jwt-issuer"), "{says}");
-        assert!(says.contains("it names no issuer"), "{says}");
+        assert!(says.contains("openid-configuration: it names no\n"), "{says}");
     }
 
     #[tokio::test]
