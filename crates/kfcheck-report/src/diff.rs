@@ -11,6 +11,7 @@ use crate::{
         Change, Changes, CheckChange, EntranceChange, FindingChange, Role, Said, Side, State,
     },
     headline::Headline,
+    why::suppressed,
 };
 
 /// What changed from `before` to `after`.
@@ -198,6 +199,7 @@ fn states(output: &Output) -> Vec<(&ResourceOut, State)> {
         match one.status {
             _ if down => State::Down,
             Status::Unknown | Status::Bug => State::NotKnown,
+            _ if suppressed(output, one) > 0 => State::NotKnown,
             _ => State::Up,
         }
     };

@@ -143,9 +143,10 @@ pub(crate) fn said_of_entrance(entrance: &EntranceChange) -> String {
         (_, Some(State::Down)) => format!("{name} is down now."),
         (Some(State::Down), Some(State::Up)) => format!("{name} is not down any more."),
         (Some(State::Down), Some(State::NotKnown)) => format!(
-            "{name} was down, and it is not known whether it is: what took it down is not seen."
+            "{name} was down, and it is not known whether it is: what took it down is not seen, or \
+             suppressed."
         ),
-        (_, Some(State::NotKnown)) => format!("{name} can't be looked at now."),
+        (_, Some(State::NotKnown)) => format!("It is not known now whether {name} is up."),
         (_, Some(State::Up)) => format!("{name} can be looked at again."),
     }
 }

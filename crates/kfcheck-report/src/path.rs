@@ -31,7 +31,12 @@ pub(crate) fn path<'a>(
         let told = causes.iter().map(|cause| cause.finding).filter(|f| f.resource == **resource);
         let counted = on_it().filter(|finding| finding.suppressed.is_none());
         let severities = counted.map(|finding| finding.severity).chain(told.map(|f| f.severity));
-        let status = status(report, resource, severities.max());
+        let is_hidden = on_it().any(FindingOut::is_hidden_failure);
+        let status = match status(report, resource, severities.max()) {
+            // What is broken is not healthy because somebody knows of it.
+            Status::Pass if is_hidden => Status::Skip,
+            status => status,
+        };
         let findings = on_it().map(|finding| finding.id.clone()).collect();
         PathResource { id: id.clone(), status, findings, resource: out }
     };

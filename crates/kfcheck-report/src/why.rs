@@ -35,6 +35,8 @@ pub struct Why<'a> {
     pub(crate) causes: Vec<Explanation<'a>>,
     /// What it depends on that was not seen.
     pub(crate) unseen: usize,
+    /// How much of that, itself included, is broken where somebody suppressed it.
+    pub(crate) suppressed: usize,
 }
 
 /// A root cause that keeps the resource from working.
@@ -77,14 +79,26 @@ pub fn why<'a>(output: &'a Output, resource: &'a PathResource) -> Why<'a> {
     let hidden = |one: &&PathResource| Health::of(output, one) == Health::Unseen;
     let below = output.path.resources.iter().filter(|one| below.contains(one.id.as_str()));
     let unseen = below.filter(hidden).count();
+    let suppressed = suppressed(output, resource);
+    let is_all_seen = unseen == 0 && suppressed == 0 && output.path.gaps.is_empty();
     let verdict = match resource.status {
         _ if !causes.is_empty() => Verdict::Broken,
         Status::Fail => Verdict::Broken,
-        Status::Pass | Status::Warn if unseen == 0 && output.path.gaps.is_empty() => Verdict::Works,
+        Status::Pass | Status::Warn if is_all_seen => Verdict::Works,
         _ => Verdict::NotKnown,
     };
     let findings = resource.findings.iter().filter_map(|id| output.finding(id)).collect();
-    Why { output, resource, verdict, findings, causes, unseen }
+    Why { output, resource, verdict, findings, causes, unseen, suppressed }
+}
+
+/// How much of what a resource depends on, itself included, is broken where somebody suppressed it.
+pub(crate) fn suppressed(output: &Output, resource: &PathResource) -> usize {
+    let below = reached(output, resource, Direction::Below);
+    let is_hidden = |one: &&PathResource| {
+        let mut found = one.findings.iter().filter_map(|id| output.finding(id));
+        below.contains(one.id.as_str()) && found.any(FindingOut::is_hidden_failure)
+    };
+    output.path.resources.iter().filter(is_hidden).count()
 }
 
 impl Why<'_> {

@@ -98,6 +98,9 @@ impl Why<'_> {
     fn reason(&self) -> String {
         let gaps = !self.output.path.gaps.is_empty();
         match self.resource.status {
+            _ if self.suppressed > 0 => {
+                "what is wrong with it, or with what it depends on, is suppressed".to_owned()
+            }
             Status::Unknown | Status::Bug => "it could not be looked at".to_owned(),
             _ if self.unseen > 0 => {
                 format!("{} that it depends on could not be looked at", count(self.unseen, "thing"))

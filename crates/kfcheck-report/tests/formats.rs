@@ -10,8 +10,8 @@ use deployment::{big, broken, called, written};
 use expect_test::expect;
 use kfcheck::{Report, Severity, Status, Suppression, suppress};
 use kfcheck_report::{
-    Output, Style, Threshold, dot, exit_code, html, json, junit, markdown, mermaid, prometheus,
-    sarif, text, yaml,
+    Output, Style, Threshold, diff, dot, exit_code, find, html, json, junit, markdown, mermaid,
+    prometheus, sarif, text, why, yaml,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -249,6 +249,27 @@ fn a_suppressed_root_cause_of_what_counts_is_told_once_and_marked() {
     }
     let page = html(&output).unwrap();
     assert_eq!(page.matches("id=\"f2\"").count(), 1, "no name is there twice");
+}
+
+#[test]
+fn what_is_suppressed_is_not_healthy_nor_in_order_nor_mended() {
+    let (before, after) = (written(&broken()), written(&known(&["*"])));
+    for resource in &after.path.resources {
+        let mut found = resource.findings.iter();
+        let fails = found
+            .any(|id| after.findings.iter().any(|f| f.id == *id && f.severity == Severity::Fail));
+        assert!(!fails || resource.status != Status::Pass, "{}", resource.resource);
+    }
+    for name in ["kf.example.com", "kf-net"] {
+        let why = why(&after, find(&after, name).unwrap());
+        assert_eq!(why.exit_code(Threshold::Fail), 3);
+        let text = why.text(Style::default()).replace('\n', " ");
+        assert!(text.contains("It is not known whether"), "{text}");
+        assert!(text.contains("with it, or with what it depends on, is suppressed."), "{text}");
+    }
+    let text = diff(&before, &after).unwrap().text(Style::default()).replace('\n', " ");
+    assert!(text.contains("it is not known whether it is: what took it down"), "{text}");
+    assert!(!text.contains("not down any more"), "{text}");
 }
 
 #[test]
