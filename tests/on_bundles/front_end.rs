@@ -1,7 +1,5 @@
 //! The program as people and other programs run it.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::{
     fs,
     process::{Command, Output, Stdio},

@@ -1,7 +1,5 @@
 //! Amazon's APIs as moto keeps them: a server that knows nothing of this program.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader},

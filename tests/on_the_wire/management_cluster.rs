@@ -1,7 +1,5 @@
 //! Config Connector's objects in another cluster than the one that is inspected.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use kfcheck::{CheckResult, Runner, Status, World};
 use kfcheck_kube::{KubeClient, ManagementCluster};
 use kfcheck_tests::{Sky, gcp, replay, root};

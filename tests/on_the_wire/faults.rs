@@ -1,7 +1,5 @@
 //! What goes wrong on the way to the world: what passes changes nothing, what lasts is named.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::time::Duration;
 
 use kfcheck::{Report, Runner, Status};

@@ -1,7 +1,5 @@
 //! Nothing that a bundle may hold makes the program panic, hang, or pass what it could not see.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use kfcheck::{Bundle, Report, Runner, Status};

@@ -1,8 +1,6 @@
 //! The clean-up from the command line, on an account of moto's behind a CloudFormation that deletes as
 //! AWS does.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

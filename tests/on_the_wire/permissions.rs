@@ -1,7 +1,6 @@
 //! What an inspection may do is what it needs: no permission too few, none too many.
 
 #![allow(clippy::print_stdout, reason = "figures are for whoever runs it")]
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

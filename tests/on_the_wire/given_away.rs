@@ -1,7 +1,6 @@
 //! What is given away says neither whose it is nor what is secret in it.
 
 #![allow(clippy::print_stdout, reason = "figures are for whoever runs it")]
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,7 +1,5 @@
 //! The program with Google's credentials, and Google's APIs under their own names.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::{
     fs,
     process::{Command, Output},

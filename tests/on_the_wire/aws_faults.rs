@@ -1,7 +1,5 @@
 //! What a run on AWS makes of APIs that fail.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::{collections::BTreeSet, process::Command};
 
 use kfcheck::{Report, Runner, Status};

@@ -1,7 +1,5 @@
 //! The program as people run it on a live cluster.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::{
     fs,
     io::Read,

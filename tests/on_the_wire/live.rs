@@ -1,7 +1,5 @@
 //! Every scenario once more, live: served by stand-ins for the clouds, seen through real clients.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

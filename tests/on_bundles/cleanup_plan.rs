@@ -1,7 +1,5 @@
 //! What holds of every plan of the clean-up's, whatever the account.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use std::collections::BTreeSet;
 
 use kfcheck_aws::{
