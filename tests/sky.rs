@@ -33,7 +33,7 @@ use kfcheck_mocks::{
     AwsMock, Documents, Fault, FaultProxy, GoogleMock, Kind, KubernetesMock, Models, Outside,
     OutsideMock,
 };
-use kfcheck_mocks::{Proxy, Served, Server, Times};
+use kfcheck_mocks::{Proxy, Served, Server, Times, kubeconfig};
 use kfcheck_onprem::{AddressPool, BgpAdvertisement, BgpPeer, ConfigurationState, IpAddressPool};
 use kfcheck_onprem::{L2Advertisement, ServiceL2Status, Whereabouts};
 use kfcheck_probe::{ArpAnswer, AskArp, BindPassword, BindPasswords, Dial, Ldap, Through};
@@ -402,11 +402,7 @@ impl Sky {
     /// How the cluster is reached, with its API server at `server`.
     pub fn access(&self, server: &str) -> Access {
         let context = self.said("kubernetes", "context").unwrap_or_else(|| "test".to_owned());
-        let kubeconfig = json!({ "apiVersion": "v1", "kind": "Config",
-            "clusters": [{ "name": "c", "cluster": { "server": server } }],
-            "users": [{ "name": "u", "user": {} }],
-            "contexts": [{ "name": context, "context": { "cluster": "c", "user": "u" } }],
-            "current-context": context });
+        let kubeconfig = kubeconfig(server, &context);
         // One for each, as it is read when the first call is made.
         let nth = self.kubeconfigs.fetch_add(1, Ordering::Relaxed);
         let file = self.folder.path().join(format!("kubeconfig-{nth}"));

@@ -3,7 +3,9 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use kfcheck_mocks::{AwsMock, Documents, GoogleMock, KubernetesMock, Models, OutsideMock, Served};
+use kfcheck_mocks::{
+    AwsMock, Documents, GoogleMock, KubernetesMock, Models, OutsideMock, Served, kubeconfig,
+};
 
 #[tokio::main]
 #[allow(clippy::print_stdout, reason = "it is what it is for")]
@@ -22,11 +24,7 @@ async fn main() -> io::Result<()> {
 
     let folder = std::env::temp_dir().join(format!("kfcheck-serve-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let kubeconfig = serde_json::json!({ "apiVersion": "v1", "kind": "Config",
-        "clusters": [{ "name": "c", "cluster": { "server": kubernetes.url() } }],
-        "users": [{ "name": "u", "user": {} }],
-        "contexts": [{ "name": "served", "context": { "cluster": "c", "user": "u" } }],
-        "current-context": "served" });
+    let kubeconfig = kubeconfig(&kubernetes.url(), "served");
     let (config, authority) = (folder.join("kubeconfig"), folder.join("authority.pem"));
     std::fs::write(&config, kubeconfig.to_string())?;
     std::fs::write(&authority, outside.ca_pem())?;

@@ -18,7 +18,7 @@ pub use cloudformation::{
 };
 pub use fault_proxy::{Api, Fault, FaultProxy, Proxy, Times};
 pub use google::{Documents, GoogleMock, TokenMock};
-pub use kubernetes::{Kind, KubernetesMock};
+pub use kubernetes::{Kind, KubernetesMock, kubeconfig};
 pub use outside::{Directory, Outside, OutsideMock};
 pub use served::Served;
 pub use server::{Call, Headers, Server};

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use kfcheck::{Bundle, Fault, World, async_trait};
 use kfcheck_kube::{Access, KubeClient, PortForward};
-use kfcheck_mocks::{KubernetesMock, Outside, OutsideMock, Served, Server};
+use kfcheck_mocks::{KubernetesMock, Outside, OutsideMock, Served, Server, kubeconfig};
 use kfcheck_probe::{Dial, HttpAnswer, HttpProbe};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -68,11 +68,7 @@ impl Sky {
     }
 
     fn world(&self) -> World {
-        let kubeconfig = json!({ "apiVersion": "v1", "kind": "Config",
-            "clusters": [{ "name": "c", "cluster": { "server": self.kubernetes.url() } }],
-            "users": [{ "name": "u", "user": {} }],
-            "contexts": [{ "name": "t", "context": { "cluster": "c", "user": "u" } }],
-            "current-context": "t" });
+        let kubeconfig = kubeconfig(&self.kubernetes.url(), "t");
         let file = self.folder.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig.to_string()).expect("a file");
         let access = Access { kubeconfig: Some(file), ..Access::default() };

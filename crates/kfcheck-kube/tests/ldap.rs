@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, net::SocketAddr};
 
 use kfcheck::{Bundle, Cx, FactError, Fault, World, async_trait};
 use kfcheck_kube::{Access, KubeClient, PortForward};
-use kfcheck_mocks::{KubernetesMock, Outside, OutsideMock, Served, Server};
+use kfcheck_mocks::{KubernetesMock, Outside, OutsideMock, Served, Server, kubeconfig};
 use kfcheck_probe::{
     BindPassword, BindPasswords, Dial, Ldap, LdapAnswer, LdapFound, LdapMatcher, LdapProbe,
     LdapPurpose, LdapSearch, LdapSecurity,
@@ -61,11 +61,7 @@ impl Sky {
 
     /// The same, where commands may be run in pods.
     fn world_with(&self, exec: bool) -> World {
-        let kubeconfig = json!({ "apiVersion": "v1", "kind": "Config",
-            "clusters": [{ "name": "c", "cluster": { "server": self.kubernetes.url() } }],
-            "users": [{ "name": "u", "user": {} }],
-            "contexts": [{ "name": "t", "context": { "cluster": "c", "user": "u" } }],
-            "current-context": "t" });
+        let kubeconfig = kubeconfig(&self.kubernetes.url(), "t");
         let file = self.folder.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig.to_string()).expect("a file");
         let access = Access { kubeconfig: Some(file), exec, ..Access::default() };

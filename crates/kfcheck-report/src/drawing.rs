@@ -157,8 +157,8 @@ fn sign(health: Health) -> Option<&'static str> {
 }
 
 /// So many characters fit into a box of the wide picture, and so many bold ones.
-const WIDE: usize = 20;
-const BOLD: usize = 17;
+const WIDE: usize = 18;
+const BOLD: usize = 16;
 
 fn wide_lines(output: &Output, node: &Node) -> Vec<String> {
     let [kind, name] = said_of(output, node, false);

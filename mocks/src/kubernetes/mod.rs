@@ -33,6 +33,15 @@ use installed::{Installed, Resource};
 use made::Made;
 use query::Query;
 
+/// A kubeconfig of one context that leads to the API server at `server`, without credentials.
+pub fn kubeconfig(server: &str, context: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Config",
+        "clusters": [{ "name": "c", "cluster": { "server": server } }],
+        "users": [{ "name": "u", "user": {} }],
+        "contexts": [{ "name": context, "context": { "cluster": "c", "user": "u" } }],
+        "current-context": context })
+}
+
 /// A kind that an API server has installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {

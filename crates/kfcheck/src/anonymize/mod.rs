@@ -1,6 +1,12 @@
 //! Bundles that can be given away: whose they are can't be told from them, and what is equal in them
 //! stays equal, so that the same is wrong.
 
+macro_rules! pattern {
+    ($name:ident, $pattern:literal) => {
+        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
+    };
+}
+
 mod certificate;
 mod names;
 mod pseudonyms;

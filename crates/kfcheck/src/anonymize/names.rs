@@ -87,12 +87,6 @@ pub(super) struct Names {
     pub(super) numbers: BTreeSet<String>,
 }
 
-macro_rules! pattern {
-    ($name:ident, $pattern:literal) => {
-        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
-    };
-}
-
 pattern!(URL, r"(?i)\b[a-z][a-z0-9+.-]*(?:://|%3a%2f%2f)(?:[^/@\s]*@)?([a-z0-9._-]+)");
 pattern!(MAIL, r"[A-Za-z0-9_.+-]+(?:@|%40)([A-Za-z0-9.-]+)");
 pattern!(

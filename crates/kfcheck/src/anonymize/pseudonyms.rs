@@ -22,12 +22,6 @@ pub(super) struct Pseudonyms {
     given: BTreeMap<(&'static str, String), usize>,
 }
 
-macro_rules! pattern {
-    ($name:ident, $pattern:literal) => {
-        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
-    };
-}
-
 pattern!(PEM, r"(?s)-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----");
 pattern!(CODED, r"[A-Za-z0-9+/]{60,}={0,2}");
 pattern!(MAIL, r"([A-Za-z0-9_.+-]+)(@|%40)([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)");
