@@ -36,15 +36,20 @@ impl Fact for ServiceEndpoints {
     async fn fetch(&self, cx: &Cx) -> Result<Vec<Endpoint>, FactError> {
         let missing =
             |fault: &Fault| matches!(fault, Fault::NotCollected { .. } | Fault::Absent(_));
-        match cx.get(within::<EndpointSlice>(&self.namespace)).await {
-            Ok(slices) => return Ok(self.of_slices(slices.iter().map(|slice| &**slice))),
+        let sliced = match cx.get(within::<EndpointSlice>(&self.namespace)).await {
+            Ok(slices) if slices.iter().any(|slice| self.is_of(slice)) => {
+                return Ok(self.of_slices(slices.iter().map(|slice| &**slice)));
+            }
+            Ok(_) => true,
             // Before Kubernetes 1.17 there are none.
-            Err(error) if missing(&error.fault) => (),
+            Err(error) if missing(&error.fault) => false,
             Err(error) => return Err(error),
-        }
+        };
+        // The older form, which may be all that somebody wrote down.
         match cx.get(within::<Endpoints>(&self.namespace)).await {
             Ok(all) => return Ok(self.of_endpoints(all.iter().map(|endpoints| &**endpoints))),
-            Err(error) if missing(&error.fault) => (),
+            Err(error) if missing(&error.fault) && !sliced => (),
+            Err(_) if sliced => return Ok(Vec::new()),
             Err(error) => return Err(error),
         }
         let services = cx.get(one::<Service>(&self.namespace, &self.service)).await?;
@@ -66,10 +71,12 @@ impl ServiceEndpoints {
         Self { namespace, service: service.metadata.name.clone() }
     }
 
+    fn is_of(&self, slice: &EndpointSlice) -> bool {
+        slice.metadata.labels.get("kubernetes.io/service-name") == Some(&self.service)
+    }
+
     fn of_slices<'a>(&self, slices: impl Iterator<Item = &'a EndpointSlice>) -> Vec<Endpoint> {
-        let ours = |slice: &&EndpointSlice| {
-            slice.metadata.labels.get("kubernetes.io/service-name") == Some(&self.service)
-        };
+        let ours = |slice: &&EndpointSlice| self.is_of(slice);
         let mut all = Vec::new();
         for slice in slices.filter(ours) {
             let ports = slice.ports.iter();

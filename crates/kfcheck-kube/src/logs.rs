@@ -22,15 +22,23 @@ pub struct LogLines(Vec<String>);
 /// How many lines are kept.
 const KEPT: usize = 200;
 
+/// How many bytes of a line. Container runtimes break longer ones (containerd, `max_container_log_line_size`).
+const LONGEST: usize = 16 << 10;
+
 impl From<String> for LogLines {
     fn from(text: String) -> Self {
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         // One that is left at the end would be a part of the line's end once it is written.
         let lines: Vec<_> = lines.map(|line| line.trim_end_matches('\r')).collect();
         let from = lines.len().saturating_sub(KEPT);
-        let clean = redact(&lines[from..].join("\n")).into_owned();
-        Self(clean.lines().map(str::to_owned).collect())
+        let lines: Vec<_> = lines[from..].iter().map(|line| beginning(line)).collect();
+        let clean = redact(&lines.join("\n")).into_owned();
+        Self(clean.lines().map(|line| beginning(line).to_owned()).collect())
     }
+}
+
+fn beginning(line: &str) -> &str {
+    &line[..line.floor_char_boundary(LONGEST)]
 }
 
 impl From<LogLines> for String {
@@ -93,7 +101,19 @@ impl Fact for ContainerLog {
 
 #[cfg(test)]
 mod tests {
-    use super::LogLines;
+    use super::{LONGEST, LogLines};
+
+    #[test]
+    fn of_a_line_without_end_the_beginning_is_kept() {
+        let log = LogLines::from(format!("error: {}\nlast", "ä".repeat(1 << 20)));
+        let lines: Vec<_> = log.lines().collect();
+        assert!(
+            lines[0].len() <= LONGEST && lines[0].starts_with("error: ä"),
+            "{}",
+            lines[0].len()
+        );
+        assert_eq!(lines[1], "last");
+    }
 
     #[test]
     fn a_carriage_return_at_the_end_of_a_line_is_no_part_of_it() {

@@ -109,13 +109,9 @@ impl<'a> Graph<'a> {
         }
         for edge in edges {
             let upper = graph.node(&edge.upper, edge.aspect);
-            let lower = match edge.aspect {
-                Aspect::Serving => Aspect::Serving,
-                Aspect::Being | Aspect::Manner => Aspect::Being,
-            };
-            let lower = graph.node(&edge.lower, lower);
+            let lower = graph.node(&edge.lower, edge.takes);
             graph.above[lower].push(upper);
-            if edge.aspect == Aspect::Serving {
+            if edge.takes == Aspect::Serving {
                 let manner = graph.node(&edge.lower, Aspect::Manner);
                 graph.above[manner].push(upper);
             }

@@ -40,11 +40,19 @@ pub struct Edge {
     /// [`Aspect::Being`]: the upper one is built only if the lower one is there.
     /// [`Aspect::Manner`]: the upper one answers as it should only if the lower one is there.
     pub aspect: Aspect,
+    /// The side of the lower one that it takes.
+    pub(crate) takes: Aspect,
 }
 
 impl Edge {
     pub(crate) fn new(upper: Resource, lower: Resource, aspect: Aspect) -> Self {
-        Self { upper, lower, aspect }
+        let takes = if aspect == Aspect::Serving { aspect } else { Aspect::Being };
+        Self { upper, lower, aspect, takes }
+    }
+
+    /// The upper one answers as it should only while the lower one does.
+    fn asking(upper: Resource, lower: Resource) -> Self {
+        Self { upper, lower, aspect: Aspect::Manner, takes: Aspect::Serving }
     }
 }
 
@@ -74,6 +82,11 @@ impl Path {
     /// `upper` answers as it should only if `lower` is there as declared.
     pub fn set_up_by(&mut self, upper: impl Into<Resource>, lower: impl Into<Resource>) {
         self.edges.insert(Edge::new(upper.into(), lower.into(), Aspect::Manner));
+    }
+
+    /// `upper` answers as it should only while `lower` does; without, it answers all the same.
+    pub fn asks(&mut self, upper: impl Into<Resource>, lower: impl Into<Resource>) {
+        self.edges.insert(Edge::asking(upper.into(), lower.into()));
     }
 
     /// `resource` is judged, whoever depends on it.

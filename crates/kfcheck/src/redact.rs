@@ -70,13 +70,20 @@ fn pass(text: &str) -> Cow<'_, str> {
             let mut clean = String::new();
             found.expand(keep, &mut clean);
             let bare = |text: &str| text.replace(['"', '\''], "");
-            if bare(&found[0]) == bare(&clean) { found[0].to_owned() } else { clean }
+            let stays = bare(&found[0]) == bare(&clean) || names_a_kind(&found[0]);
+            if stays { found[0].to_owned() } else { clean }
         };
         match secret.replace_all(&text, clean) {
             Cow::Borrowed(_) => text,
             Cow::Owned(clean) => Cow::Owned(clean),
         }
     })
+}
+
+/// Kubernetes' own `secret: secrets "NAME" not found` names a kind, and no secret.
+fn names_a_kind(found: &str) -> bool {
+    let mut words = found.rsplit(": ");
+    words.next() == Some("secrets") && words.next().is_some_and(|before| before.ends_with("secret"))
 }
 
 #[cfg(test)]
@@ -115,6 +122,11 @@ mod tests {
                 "unable to read file: /etc/envoy/config.json",
             ),
             ("Required JWT token is missing", "Required JWT token is missing"),
+            (
+                "error getting SSL secret: secrets \"kf-tls\" not found",
+                "error getting SSL secret: secrets \"kf-tls\" not found",
+            ),
+            ("password: secrets", "password: (redacted)"),
         ] {
             assert_eq!(redact(text), clean);
             assert_eq!(redact(clean), clean, "once more");

@@ -11,7 +11,8 @@ fn thing(name: &str) -> Resource {
     Resource { provider, kind, namespace: None, name: name.to_owned() }
 }
 
-/// host → balancer → health check; the balancer is built from a declaration, and serves by pods.
+/// host → balancer → health check; the balancer is built from a declaration, and serves by pods. The host
+/// asks a sign-in.
 struct Deployment;
 
 #[async_trait]
@@ -21,6 +22,7 @@ impl Stretch for Deployment {
         path.needs(thing("balancer"), thing("health check"));
         path.needs(thing("balancer"), thing("pods"));
         path.built_from(thing("balancer"), thing("declaration"));
+        path.asks(thing("host"), thing("sign-in"));
         Ok(())
     }
 }
@@ -103,5 +105,14 @@ async fn what_takes_the_host_down_comes_before_what_does_not() {
 async fn how_a_balancer_answers_is_not_why_it_does_not() {
     let told = [("symptom", "host"), ("symptom", "balancer"), ("fail manner", "balancer")];
     let expected = ["balancer explains [host], down", "balancer explains [host], down"];
+    assert_eq!(roots(&told).await, expected);
+}
+
+#[tokio::test]
+async fn whom_a_host_asks_before_it_lets_people_in_explains_how_it_answers() {
+    let told = [("fail manner", "host"), ("symptom", "sign-in")];
+    assert_eq!(roots(&told).await, ["sign-in explains [host], down"]);
+    let told = [("symptom", "host"), ("fail", "sign-in")];
+    let expected = ["sign-in explains [], down", "host explains [], down"];
     assert_eq!(roots(&told).await, expected);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kfcheck::{Cx, FactError, Named, Path, Stretch, async_trait};
-use kfcheck_kube::{Deployment, FrontServices, Pod, Service, host_resource, within};
+use kfcheck_kube::{Deployment, FrontServices, Pod, Service, draw_sign_in, host_resource, within};
 
 use crate::{
     AlbIngresses, CognitoSignIns, Doors, FrontClassics, FrontLoadBalancers, Hosts, Scope, Stacks,
@@ -85,7 +85,8 @@ impl Stretch for Classic {
     }
 }
 
-/// Host → the application that signs in → its pool, and the domain of the sign-in page.
+/// Host → the application that signs in → its pool, and the domain of the sign-in page; or who signs
+/// users in within the cluster.
 pub(crate) struct SignIn;
 
 #[async_trait]
@@ -93,6 +94,11 @@ impl Stretch for SignIn {
     async fn draw(&self, cx: &Cx, path: &mut Path) -> Result<(), FactError> {
         let sign_ins = cx.get(CognitoSignIns).await?;
         let hosts = cx.get(Hosts).await?;
+        // Whom the load balancer has signed in, nobody in the cluster asks again.
+        if sign_ins.is_empty() {
+            let hosts: Vec<_> = hosts.iter().map(|host| host_resource(host)).collect();
+            return draw_sign_in(cx, path, &hosts).await;
+        }
         for sign_in in sign_ins.iter() {
             let client = resource("UserPoolClient", &sign_in.user_pool_client_id);
             let pool = resource("UserPool", sign_in.pool());

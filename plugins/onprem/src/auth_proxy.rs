@@ -8,7 +8,7 @@ use std::{
 use futures::future::join_all;
 use kfcheck::{Cx, Fact, FactError, Fault, Named, Resource};
 use kfcheck_kube::{
-    AuthorizationPolicy, ConfigMap, Container, EnvoyFilter, Names, Pod, Sealed, Service, within,
+    AskedProxies, ConfigMap, Container, Names, Pod, SIGN_IN_PROXIES, Sealed, Service, within,
 };
 use serde::Serialize;
 
@@ -21,6 +21,16 @@ pub enum ProxyKind {
     AuthService,
     /// Kubeflow since 1.9.
     OAuth2Proxy,
+}
+
+impl ProxyKind {
+    /// What its Service is called.
+    fn service(self) -> &'static str {
+        match self {
+            Self::AuthService => SIGN_IN_PROXIES[0],
+            Self::OAuth2Proxy => SIGN_IN_PROXIES[1],
+        }
+    }
 }
 
 /// A proxy that sends users to Dex.
@@ -195,52 +205,15 @@ impl Fact for AuthProxies {
         }
         let first = proxies.first().map(|proxy: &AuthProxy| proxy.kind);
         if proxies.iter().any(|proxy| Some(proxy.kind) != first) {
-            let asked = Asked::seen(cx).await;
+            let asked = cx.get(AskedProxies).await?;
             for proxy in &mut proxies {
-                proxy.asked = asked.is(proxy.kind);
+                proxy.asked = asked.is(proxy.kind.service());
             }
         }
         match failed {
             Some(error) if proxies.is_empty() => Err(error),
             _ => Ok(proxies),
         }
-    }
-}
-
-/// Whom the gateway asks who the user is: one of two sorts of proxy may be left over.
-struct Asked {
-    kinds: Vec<ProxyKind>,
-    /// Whether all that may ask was seen.
-    is_whole: bool,
-}
-
-impl Asked {
-    async fn seen(cx: &Cx) -> Self {
-        const ISTIO: &str = "istio-system";
-        let filters = cx.get(within::<EnvoyFilter>(ISTIO)).await;
-        let policies = cx.get(within::<AuthorizationPolicy>(ISTIO)).await;
-        let custom = policies.iter().flat_map(|all| all.iter());
-        let custom: Vec<_> = custom.filter(|policy| policy.spec.action == "CUSTOM").collect();
-        let asks = |word: &str| {
-            let mut filters = filters.iter().flat_map(|all| all.iter());
-            filters.any(|filter| filter.spec.has(word))
-                || custom.iter().any(|policy| policy.spec.provider.name.contains(word))
-        };
-        let words =
-            [("authservice", ProxyKind::AuthService), ("oauth2-proxy", ProxyKind::OAuth2Proxy)];
-        let kinds = words.into_iter().filter(|(word, _)| asks(word)).map(|(_, kind)| kind);
-        let absent = |error: &FactError| matches!(error.fault, Fault::Absent(_));
-        let is_whole =
-            filters.as_ref().err().is_none_or(absent) && policies.as_ref().err().is_none_or(absent);
-        Self { kinds: kinds.collect(), is_whole }
-    }
-
-    fn is(&self, kind: ProxyKind) -> Option<bool> {
-        if self.kinds.contains(&kind) {
-            return Some(true);
-        }
-        // Where nobody is known to be asked, somebody is by a way that isn't looked at.
-        (self.is_whole && !self.kinds.is_empty()).then_some(false)
     }
 }
 
@@ -276,8 +249,14 @@ async fn proxies_in(cx: &Cx, namespace: &str) -> Result<Vec<AuthProxy>, FactErro
         proxy.pods = pods;
         proxies.push(proxy);
     }
-    if proxies.is_empty() {
-        proxies.extend(without_pods(cx, namespace).await);
+    if proxies.is_empty()
+        && let Some(mut proxy) = without_pods(cx, namespace).await
+    {
+        let services = cx.get(within::<Service>(namespace)).await;
+        let services = services.iter().flat_map(|all| all.iter());
+        let name = proxy.kind.service();
+        proxy.services = services.filter(|s| s.metadata.name == name).cloned().collect();
+        proxies.push(proxy);
     }
     Ok(proxies)
 }

@@ -28,6 +28,11 @@ impl Stretch for SignIn {
                 path.set_up_by(host, lower);
             }
         };
+        let is_asked = |path: &mut Path, lower: &Resource| {
+            for host in &hosts {
+                path.asks(host, lower);
+            }
+        };
         let mut proxies = Vec::new();
         match cx.get(AuthProxies).await {
             Ok(all) => {
@@ -38,9 +43,10 @@ impl Stretch for SignIn {
                             path.needs(front, &**service);
                         }
                         draw_pods(path, service, &proxy.pods, &proxy.workload);
+                        is_asked(path, &service.resource());
                         proxies.push(service.resource());
                     }
-                    sets_up(path, &proxy.workload);
+                    is_asked(path, &proxy.workload);
                     for source in proxy.sources().filter(|source| **source != proxy.workload) {
                         path.built_from(&proxy.workload, source);
                         sets_up(path, source);
@@ -56,8 +62,9 @@ impl Stretch for SignIn {
                     path.needs(proxy, &**service);
                 }
                 draw_pods(path, service, &dex.pods, &workload);
+                is_asked(path, &service.resource());
             }
-            sets_up(path, &workload);
+            is_asked(path, &workload);
             if let Ok(told) = &dex.told {
                 path.built_from(&workload, told);
                 sets_up(path, &told.resource());

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, sync::Arc};
 
-use kfcheck::{Check, Cx, FactError, Findings, Risk, async_trait, check};
+use kfcheck::{Check, Cx, FactError, Fault, Findings, Risk, async_trait, check};
 use kfcheck_kube::{ContainerLog, Pod, within};
 
 use crate::{
@@ -64,6 +64,13 @@ impl Check for CognitoEmailVerified {
                 finding.evidence("log", format!("{}: {line}", pod.metadata.name));
             }
             let Some(providers) = out.known(&subject, providers) else { continue };
+            let is_seen = |name: &&&str| providers.iter().any(|p| p.provider_name == **name);
+            let unseen: Vec<_> = others.iter().filter(|name| !is_seen(name)).copied().collect();
+            if !unseen.is_empty() && refusal.is_none() {
+                let says = format!("what {} says of users was not seen", unseen.join(", "));
+                out.known::<()>(&subject, Err(Fault::Unreachable(says).into()));
+                continue;
+            }
             let drops = |p: &&IdentityProvider| {
                 let mapped = |attribute| p.attribute_mapping.contains_key(attribute);
                 used.as_ref().is_none_or(|used| used.contains(&p.provider_name))

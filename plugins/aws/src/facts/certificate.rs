@@ -4,7 +4,7 @@ use aws_sdk_acm::{Client, types};
 use kfcheck::{Named, Place, Resource};
 
 use super::{
-    Time, fact, found,
+    Time, about, fact, found, listed,
     shape::{Keep, shape},
 };
 use crate::client::asked;
@@ -71,7 +71,8 @@ fact! {
         let call = found(client.describe_certificate().certificate_arn(arn).send());
         let what = format!("acm describe-certificate {arn}");
         let answer = asked(cx, what, Self::NEEDS[0], call).await?;
-        Ok(answer.and_then(|answer| answer.certificate).map(Into::into).into_iter().collect())
+        let there = answer.map(|answer| about(answer, Self::NEEDS[0], |answer| answer.certificate));
+        Ok(there.transpose()?.map(Into::into).into_iter().collect())
     }
 }
 
@@ -88,10 +89,11 @@ fact! {
         let kinds = types::KeyAlgorithm::values().iter().map(|kind| types::KeyAlgorithm::from(*kind));
         let kinds = kinds.filter(|kind| ![types::KeyAlgorithm::Rsa1024, types::KeyAlgorithm::Rsa2048].contains(kind));
         let kinds = types::Filters::builder().set_key_types(Some(kinds.collect())).build();
-        let call = client.list_certificates().includes(kinds).into_paginator().items().send();
+        let call = client.list_certificates().includes(kinds).into_paginator().send();
         let pages = call.collect::<Result<Vec<_>, _>>();
-        let listed = asked(cx, "acm list-certificates".to_owned(), Self::NEEDS[0], pages).await?;
-        let arns = listed.into_iter().filter_map(|summary| summary.certificate_arn).take(LOOKED_AT);
+        let pages = asked(cx, "acm list-certificates".to_owned(), Self::NEEDS[0], pages).await?;
+        let all = listed(pages, Self::NEEDS[0], |page| page.certificate_summary_list)?;
+        let arns = all.into_iter().filter_map(|summary| summary.certificate_arn).take(LOOKED_AT);
         let all = futures::future::try_join_all(arns.map(|arn| cx.get(Certificates { arn }))).await?;
         Ok(all.iter().flat_map(|found| found.iter().cloned()).collect())
     }

@@ -5,7 +5,7 @@ use kfcheck::{Cx, Fact, FactError, Fault, Named, Place, Resource};
 use serde::Serialize;
 
 use super::{
-    Scope, fact, found,
+    Scope, about, fact, found, listed,
     shape::{Words, shape},
 };
 use crate::client::asked;
@@ -97,9 +97,9 @@ fact! {
     Place::listed("aws/eks/list-clusters", "clusters", [], "aws eks list-clusters"),
     |cx, aws| {
         let client = Client::new(aws.config(cx).await);
-        let pages = client.list_clusters().into_paginator().items().send();
-        let pages = pages.collect::<Result<Vec<_>, _>>();
-        asked(cx, "eks list-clusters".to_owned(), Self::NEEDS[0], pages).await
+        let pages = client.list_clusters().into_paginator().send().collect::<Result<Vec<_>, _>>();
+        let pages = asked(cx, "eks list-clusters".to_owned(), Self::NEEDS[0], pages).await?;
+        listed(pages, Self::NEEDS[0], |page| page.clusters)
     }
 }
 
@@ -112,7 +112,8 @@ fact! {
         let client = Client::new(aws.config(cx).await);
         let call = found(client.describe_cluster().name(name).send());
         let answer = asked(cx, format!("eks describe-cluster {name}"), Self::NEEDS[0], call).await?;
-        Ok(answer.and_then(|answer| answer.cluster).map(Into::into).into_iter().collect())
+        let there = answer.map(|answer| about(answer, Self::NEEDS[0], |answer| answer.cluster));
+        Ok(there.transpose()?.map(Into::into).into_iter().collect())
     }
 }
 
@@ -123,17 +124,19 @@ fact! {
         format!("aws eks describe-nodegroup --cluster-name {cluster} --nodegroup-name NAME")),
     |cx, aws| {
         let client = Client::new(aws.config(cx).await);
-        let pages = client.list_nodegroups().cluster_name(cluster).into_paginator().items().send();
+        let pages = client.list_nodegroups().cluster_name(cluster).into_paginator().send();
         let pages = pages.collect::<Result<Vec<_>, _>>();
         let what = format!("eks list-nodegroups {cluster}");
-        let names = asked(cx, what, "eks:ListNodegroups", pages).await?;
+        let pages = asked(cx, what, "eks:ListNodegroups", pages).await?;
+        let names = listed(pages, "eks:ListNodegroups", |page| page.nodegroups)?;
         let all = names.iter().map(async |name| {
             let call = client.describe_nodegroup().cluster_name(cluster).nodegroup_name(name);
             let what = format!("eks describe-nodegroup {cluster} {name}");
             asked(cx, what, Self::NEEDS[0], call.send()).await
         });
         let all = futures::future::try_join_all(all).await?;
-        Ok(all.into_iter().filter_map(|answer| answer.nodegroup).map(Into::into).collect())
+        let all = all.into_iter().map(|answer| about(answer, Self::NEEDS[0], |answer| answer.nodegroup));
+        Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().map(Into::into).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use aws_sdk_cognitoidentityprovider::{Client, types};
 use kfcheck::{Named, Place, Resource};
 
 use super::{
-    fact, found,
+    about, fact, found,
     shape::{IsThere, shape},
 };
 use crate::client::asked;
@@ -67,7 +67,8 @@ fact! {
         let call = found(client.describe_user_pool().user_pool_id(id).send());
         let what = format!("cognito-idp describe-user-pool {id}");
         let answer = asked(cx, what, Self::NEEDS[0], call).await?;
-        Ok(answer.and_then(|answer| answer.user_pool).map(Into::into).into_iter().collect())
+        let there = answer.map(|answer| about(answer, Self::NEEDS[0], |answer| answer.user_pool));
+        Ok(there.transpose()?.map(Into::into).into_iter().collect())
     }
 }
 
@@ -83,7 +84,8 @@ fact! {
         let call = client.describe_user_pool_client().user_pool_id(pool).client_id(id);
         let what = format!("cognito-idp describe-user-pool-client {id}");
         let answer = asked(cx, what, Self::NEEDS[0], found(call.send())).await?;
-        Ok(answer.and_then(|answer| answer.user_pool_client).map(Into::into).into_iter().collect())
+        let there = answer.map(|answer| about(answer, Self::NEEDS[0], |answer| answer.user_pool_client));
+        Ok(there.transpose()?.map(Into::into).into_iter().collect())
     }
 }
 
@@ -102,7 +104,9 @@ fact! {
         let call = found(client.describe_user_pool_domain().domain(domain).send());
         let what = format!("cognito-idp describe-user-pool-domain {domain}");
         let answer = asked(cx, what, Self::NEEDS[0], call).await?;
-        let described = answer.and_then(|answer| answer.domain_description);
+        let described =
+            answer.map(|answer| about(answer, Self::NEEDS[0], |answer| answer.domain_description));
+        let described = described.transpose()?;
         // One that doesn't exist is described by nothing (API reference, "DescribeUserPoolDomain").
         let there = described.filter(|description| description.domain.is_some());
         Ok(there.map(Into::into).into_iter().collect())
@@ -129,7 +133,8 @@ fact! {
             asked(cx, what, Self::NEEDS[0], call.send()).await
         });
         let all = futures::future::try_join_all(all).await?;
-        Ok(all.into_iter().filter_map(|answer| answer.identity_provider).map(Into::into).collect())
+        let all = all.into_iter().map(|answer| about(answer, Self::NEEDS[0], |answer| answer.identity_provider));
+        Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().map(Into::into).collect())
     }
 }
 

@@ -27,7 +27,7 @@ pub use self::{
 };
 
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
-use kfcheck::Resource;
+use kfcheck::{FactError, Fault, Resource};
 
 use crate::client::is_absent;
 
@@ -100,6 +100,30 @@ pub(crate) async fn found<T, E: ProvideErrorMetadata, R>(
         Err(error) if is_absent(&error) => Ok(None),
         answer => answer.map(Some),
     }
+}
+
+/// What an answer is about. An answer without is one to another question, and no sign that nothing is
+/// there.
+pub(crate) fn about<A, T>(
+    answer: A,
+    action: &str,
+    thing: impl FnOnce(A) -> Option<T>,
+) -> Result<T, FactError> {
+    let malformed = || Fault::Malformed {
+        file: format!("the answer to {action}"),
+        detail: "it is about something else".to_owned(),
+    };
+    Ok(thing(answer).ok_or_else(malformed)?)
+}
+
+/// What the pages of a list hold. A page without the list is no page of it.
+pub(crate) fn listed<A, T>(
+    pages: Vec<A>,
+    action: &str,
+    list: impl Fn(A) -> Option<Vec<T>>,
+) -> Result<Vec<T>, FactError> {
+    let pages = pages.into_iter().map(|page| about(page, action, &list));
+    Ok(pages.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// The name of a thing of AWS's across layers.

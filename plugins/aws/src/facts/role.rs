@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    fact, found,
+    about, fact, found,
     shape::{Keep, shape},
 };
 use crate::client::asked;
@@ -104,7 +104,8 @@ fact! {
         let client = Client::new(aws.config(cx).await);
         let call = found(client.get_role().role_name(name).send());
         let answer = asked(cx, format!("iam get-role {name}"), Self::NEEDS[0], call).await?;
-        Ok(answer.and_then(|answer| answer.role).map(Into::into).into_iter().collect())
+        let there = answer.map(|answer| about(answer, Self::NEEDS[0], |answer| answer.role));
+        Ok(there.transpose()?.map(Into::into).into_iter().collect())
     }
 }
 
