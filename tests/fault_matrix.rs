@@ -306,6 +306,11 @@ fn complaint(
         if id == "kube-api-access" {
             continue;
         }
+        // Credentials that nobody takes are a finding themselves.
+        let may_fail = trouble == Credentials || denied[id] == Status::Fail;
+        if status == Status::Fail && plain[id] != Status::Fail && !may_fail {
+            return Some(format!("{id} fails, and did not before"));
+        }
         if status == Status::Pass && denied[id] != Status::Pass {
             return Some(format!("{id} needs it and passes"));
         }

@@ -82,12 +82,18 @@ pub async fn draw_sign_in(cx: &Cx, path: &mut Path, hosts: &[Resource]) -> Resul
     let dexes = services_called(cx, "dex", &names.dex()).await?;
     let fronts = cx.get(FrontServices).await?;
     for service in proxies.iter().map(|(_, service)| service).chain(&dexes) {
-        hosts.iter().for_each(|host| path.asks(host, &**service));
+        for host in hosts {
+            path.asks(host, &**service);
+        }
         draw_pods(cx, path, service).await;
     }
     for (_, proxy) in &proxies {
-        fronts.iter().for_each(|front| path.needs(&**front, &**proxy));
-        dexes.iter().for_each(|dex| path.needs(&**proxy, &**dex));
+        for front in fronts.iter() {
+            path.needs(&**front, &**proxy);
+        }
+        for dex in &dexes {
+            path.needs(&**proxy, &**dex);
+        }
     }
     Ok(())
 }
@@ -98,7 +104,9 @@ async fn services_called(
     name: &str,
     namespaces: &[&str],
 ) -> Result<Vec<Arc<Service>>, FactError> {
-    namespaces.iter().for_each(|namespace| cx.begin(within::<Service>(namespace)));
+    for namespace in namespaces {
+        cx.begin(within::<Service>(namespace));
+    }
     let mut found = Vec::new();
     for namespace in namespaces {
         let services = cx.get(within::<Service>(namespace)).await?;
