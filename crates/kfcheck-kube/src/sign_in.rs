@@ -61,8 +61,9 @@ impl Fact for AskedProxies {
     }
 }
 
-/// Host, gateway → the proxy that the gateway asks → Dex, each as a Service with its pods. Without them
-/// the gateway answers all the same, and lets nobody in.
+/// Host, gateway → the proxy that the gateway asks, as a Service with its pods. Without it the gateway
+/// answers all the same, and lets nobody in. Dex is not drawn: what the proxy is told isn't read, and
+/// where people sign in with another provider, nobody misses a Dex that was left over.
 pub async fn draw_sign_in(cx: &Cx, path: &mut Path, hosts: &[Resource]) -> Result<(), FactError> {
     let names = cx.setting::<Names>();
     let mut proxies = Vec::new();
@@ -79,21 +80,15 @@ pub async fn draw_sign_in(cx: &Cx, path: &mut Path, hosts: &[Resource]) -> Resul
     if proxies.is_empty() {
         return Ok(());
     }
-    let dexes = services_called(cx, "dex", &names.dex()).await?;
     let fronts = cx.get(FrontServices).await?;
-    for service in proxies.iter().map(|(_, service)| service).chain(&dexes) {
-        for host in hosts {
-            path.asks(host, &**service);
-        }
-        draw_pods(cx, path, service).await;
-    }
     for (_, proxy) in &proxies {
+        for host in hosts {
+            path.asks(host, &**proxy);
+        }
         for front in fronts.iter() {
             path.needs(&**front, &**proxy);
         }
-        for dex in &dexes {
-            path.needs(&**proxy, &**dex);
-        }
+        draw_pods(cx, path, proxy).await;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kfcheck::{Cx, FactError, Named, Path, Resource, Stretch, async_trait};
 use kfcheck_kube::{FrontServices, Pod, Service, host_resource};
 
-use crate::{AuthProxies, Dexes, Doors};
+use crate::{AuthProxies, Dexes, Doors, checks::auth_proxy::is_meant};
 
 /// Host, gateway → proxy → Dex → its configuration. Only what is there is drawn.
 pub(crate) struct SignIn;
@@ -34,6 +34,7 @@ impl Stretch for SignIn {
             }
         };
         let mut proxies = Vec::new();
+        let mut issuers = Vec::new();
         match cx.get(AuthProxies).await {
             Ok(all) => {
                 // One that nobody asks may be left over.
@@ -46,6 +47,7 @@ impl Stretch for SignIn {
                         is_asked(path, &service.resource());
                         proxies.push(service.resource());
                     }
+                    issuers.extend(proxy.issuer().map(|issuer| issuer.value.clone()));
                     is_asked(path, &proxy.workload);
                     for source in proxy.sources().filter(|source| **source != proxy.workload) {
                         path.built_from(&proxy.workload, source);
@@ -57,14 +59,21 @@ impl Stretch for SignIn {
         }
         for dex in cx.get(Dexes).await?.iter() {
             let workload = dex.workload();
+            // Where people sign in with another provider, nobody misses a Dex that was left over.
+            let is_meant = issuers.is_empty() || issuers.iter().any(|url| is_meant(url, dex));
             for service in &dex.services {
-                for proxy in &proxies {
+                draw_pods(path, service, &dex.pods, &workload);
+                for proxy in proxies.iter().filter(|_| is_meant) {
                     path.needs(proxy, &**service);
                 }
-                draw_pods(path, service, &dex.pods, &workload);
-                is_asked(path, &service.resource());
+                if is_meant {
+                    is_asked(path, &service.resource());
+                }
             }
-            is_asked(path, &workload);
+            if is_meant {
+                is_asked(path, &workload);
+            }
+            sets_up(path, &workload);
             if let Ok(told) = &dex.told {
                 path.built_from(&workload, told);
                 sets_up(path, &told.resource());

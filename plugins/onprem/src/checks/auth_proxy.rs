@@ -119,7 +119,7 @@ fn fits(proxy: &AuthProxy, dexes: &[Dex]) -> Option<bool> {
 }
 
 /// Whether an issuer is Dex, by whatever name: another provider is somebody's own choice.
-pub(super) fn is_meant(url: &str, dex: &Dex) -> bool {
+pub(crate) fn is_meant(url: &str, dex: &Dex) -> bool {
     let right = dex.readable().ok().and_then(|(_, config)| config.issuer.as_deref());
     let host =
         |url: &str| url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
