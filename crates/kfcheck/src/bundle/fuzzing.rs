@@ -181,6 +181,49 @@ kind: Pod
 metadata: {name: a, labels: {n: 007, x: ~, y: yes, z: 1e3}}
 ";
 
+    /// As kubectl prints it.
+    const PRINTED: &str = "\
+apiVersion: v1
+items:
+- apiVersion: v1
+  data:
+    config.yaml: |
+      issuer: https://kf.example.com/dex
+
+      storage:
+        type: memory
+    none: ''
+  kind: ConfigMap
+  metadata:
+    annotations:
+      last-applied: |
+        {\"kind\":\"ConfigMap\"}
+      said: 'it''s: {\"a\": 1}'
+    labels: {}
+    name: dex
+    namespace: auth
+- apiVersion: v1
+  kind: Pod
+  metadata:
+    creationTimestamp: null
+    name: a
+  spec:
+    containers:
+    - args:
+      - --a=b
+      - \"1\"
+      env:
+      - name: B
+        value: \"c\\n\"
+      image: x/y:1
+    tolerations:
+    -
+  status:
+kind: List
+metadata:
+  resourceVersion: \"\"
+";
+
     const JSON: &str = r#"{ "apiVersion": "v1", "kind": "PodList", "items": [
         { "metadata": { "name": "a", "namespace": "b" }, "spec": { "n": 1.5 } }, { "kind": "Pod" }] }"#;
 
@@ -237,6 +280,7 @@ metadata: {name: a, labels: {n: 007, x: ~, y: yes, z: 1e3}}
             changes in prop::collection::vec(change(), 0..4),
         ) {
             manifests(changed(LIST, &changes).as_bytes());
+            manifests(changed(PRINTED, &changes).as_bytes());
             manifests(changed(JSON, &changes).as_bytes());
         }
 

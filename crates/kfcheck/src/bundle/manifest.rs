@@ -217,16 +217,35 @@ pub(super) fn converted(text: &str, pieces: &[Range<usize>]) -> Option<Vec<Objec
     let mut found = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let from = json.len();
-        let header = to_json(&undent(&text[piece.clone()]), &mut json)?;
-        if header.is_list {
+        let piece = undent(&text[piece.clone()]);
+        let headers = if let Some(header) = to_json(&piece, &mut json) {
+            vec![(header, from..json.len())]
+        } else {
+            json.truncate(from);
+            not_plain(&piece, &mut json)?
+        };
+        if headers.iter().any(|(header, _)| header.is_list) {
             return None;
         }
-        found.push((header, from..json.len()));
+        found.extend(headers);
     }
     json.shrink_to_fit();
     let text = Arc::new(json);
     let object = |(header, range)| Object { header, text: Arc::clone(&text), range };
     Some(found.into_iter().map(object).collect())
+}
+
+/// Writes the objects of a piece that the full parser has to read to `json`.
+fn not_plain(piece: &str, json: &mut String) -> Option<Vec<(Header, Range<usize>)>> {
+    let documents = parse_all_yaml(piece).ok()?.into_iter().filter(|document| !document.is_null());
+    let object = |document: Value| {
+        let mut header = Header::deserialize(&document).ok()?;
+        header.is_list = document.get("items").is_some_and(Value::is_array);
+        let from = json.len();
+        json.push_str(&document.to_string());
+        document.is_object().then(|| (header, from..json.len()))
+    };
+    documents.map(object).collect()
 }
 
 /// The document itself, or what a List holds.

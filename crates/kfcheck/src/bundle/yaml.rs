@@ -1,123 +1,281 @@
-//! Plain YAML, as Kubernetes' own printer writes it, brought into JSON in one go.
+//! Plain YAML, a line at a time as Kubernetes' own printer writes it, brought into JSON in one go.
 //!
-//! What a cluster prints is tens of megabytes; as JSON it can be read in part. Aliases, tags and
-//! keys that aren't text are left to the full parser.
-
-use granit_parser::{Event, Parser, ScalarStyle};
+//! What a cluster prints is tens of megabytes; as JSON it can be read in part. Whatever is written
+//! otherwise (aliases, tags, flow, folds, comments) is left to the full parser.
 
 use super::manifest::Header;
 
-/// Where the parser is: in a sequence, or in a mapping with a key read or yet to come. With it,
-/// whether something stands before the next value.
-enum Frame {
-    Sequence { begun: bool },
-    Mapping { begun: bool, key: Option<String> },
+/// More than any object has, and less than makes a reader of JSON give up.
+const DEEPEST: usize = 100;
+
+/// A mapping or a sequence that has not ended.
+struct Block {
+    /// Where its keys or dashes stand.
+    column: usize,
+    is_sequence: bool,
+    begun: bool,
+    /// Nothing stands behind its last key or dash yet.
+    is_open: bool,
 }
 
-/// Writes the only document of `text` to `json` and tells what it is; nothing where it is broken or
-/// isn't one plain mapping.
-pub(super) fn to_json(text: &str, json: &mut String) -> Option<Header> {
-    let mut header = Header::default();
-    let mut frames: Vec<Frame> = Vec::new();
-    let mut documents = 0;
-    for event in Parser::new_from_str(text) {
-        match event.ok()?.0 {
-            Event::DocumentStart(..) => documents += 1,
-            Event::MappingStart(_, _, tag) => {
-                (tag.is_none() && !is_key(&frames)).then_some(())?;
-                before_value(&mut frames, json);
-                json.push('{');
-                frames.push(Frame::Mapping { begun: false, key: None });
+struct Writer<'a> {
+    json: &'a mut String,
+    header: Header,
+    blocks: Vec<Block>,
+    has_root: bool,
+    /// The last keys of the object itself, and of what is right below it.
+    keys: [&'a str; 2],
+    rest: &'a str,
+}
+
+/// Writes the only document of `text` to `json` and tells what it is; nothing where it isn't one
+/// mapping in plain lines. Something may have been written then, too.
+pub(super) fn to_json<'a>(text: &'a str, json: &'a mut String) -> Option<Header> {
+    let header = Header::default();
+    let (blocks, keys) = (Vec::new(), [""; 2]);
+    let mut writer = Writer { json, header, blocks, has_root: false, keys, rest: text };
+    while let Some(line) = writer.next_line()? {
+        let content = line.trim_start_matches(' ');
+        if !content.is_empty() {
+            writer.line(line.len() - content.len(), content)?;
+        }
+    }
+    while !writer.blocks.is_empty() {
+        writer.end_block();
+    }
+    writer.has_root.then_some(writer.header)
+}
+
+impl<'a> Writer<'a> {
+    /// The next line, if there is one; nothing where it isn't plain.
+    fn next_line(&mut self) -> Option<Option<&'a str>> {
+        if self.rest.is_empty() {
+            return Some(None);
+        }
+        let (line, rest) = self.rest.split_once('\n')?;
+        self.rest = rest;
+        (is_plain(line) && !line.ends_with(' ')).then_some(Some(line))
+    }
+
+    fn line(&mut self, mut column: usize, mut content: &'a str) -> Option<()> {
+        while content == "-" || content.starts_with("- ") {
+            self.begin_entry(column, true)?;
+            let value = content[1..].trim_start_matches(' ');
+            column += content.len() - value.len();
+            content = value;
+            let is_block = value == "-" || value.starts_with("- ") || split_key(value).is_some();
+            if !is_block {
+                return self.value(value);
             }
-            Event::SequenceStart(_, _, tag) => {
-                if let [Frame::Mapping { key: Some(key), .. }] = &frames[..] {
-                    header.is_list |= key == "items";
-                }
-                (tag.is_none() && !is_key(&frames)).then_some(())?;
-                before_value(&mut frames, json);
-                json.push('[');
-                frames.push(Frame::Sequence { begun: false });
+        }
+        let (key, value) = split_key(content)?;
+        self.begin_entry(column, false)?;
+        if let Some(kept) = self.keys.get_mut(self.blocks.len() - 1) {
+            *kept = key;
+        }
+        self.json.push('"');
+        self.json.push_str(key);
+        self.json.push_str("\":");
+        self.value(value)
+    }
+
+    /// Goes to where a key or a dash stands: ends blocks, and begins one if it is the first of it.
+    fn begin_entry(&mut self, column: usize, is_dash: bool) -> Option<()> {
+        while let Some(block) = self.blocks.last() {
+            let is_key_above = block.column == column && block.is_sequence && !is_dash;
+            if block.column <= column && !is_key_above {
+                break;
             }
-            Event::MappingEnd | Event::SequenceEnd => {
-                let is_mapping = matches!(frames.pop(), Some(Frame::Mapping { .. }));
-                json.push(if is_mapping { '}' } else { ']' });
-                after_value(&mut frames);
+            self.end_block();
+        }
+        match self.blocks.last_mut() {
+            None if self.has_root || is_dash => return None,
+            None => self.begin_block(column, false)?,
+            Some(block) if block.column == column && block.is_sequence == is_dash => {
+                if block.is_open {
+                    self.json.push_str("null");
+                }
             }
-            Event::Alias(_) => return None,
-            Event::Scalar(value, style, _, tag) => {
-                tag.is_none().then_some(())?;
-                let is_deep = frames.len() > 2;
-                if let Some(Frame::Mapping { begun, key: key @ None }) = frames.last_mut() {
-                    if value == "<<" {
-                        return None;
-                    }
-                    if *begun {
-                        json.push(',');
-                    }
-                    *begun = true;
-                    push_text(&value, json);
-                    json.push(':');
-                    // Deeper down, that there is one is all that matters.
-                    *key = Some(if is_deep { String::new() } else { value.into_owned() });
-                    continue;
+            // Deeper, or a dash right below its key. It is a value, if one is missing.
+            Some(block) => {
+                block.is_open.then_some(())?;
+                block.is_open = false;
+                if is_dash && self.blocks.len() == 1 {
+                    self.header.is_list |= self.keys[0] == "items";
                 }
-                let literal = (style == ScalarStyle::Plain).then(|| literal(&value)).flatten();
-                if let Some(field) = noted(&mut header, &frames) {
-                    // Why it may not be anything but text, the full parser says.
-                    literal.is_none().then_some(())?;
-                    *field = Some(value.as_ref().to_owned());
+                self.begin_block(column, is_dash)?;
+            }
+        }
+        let block = self.blocks.last_mut()?;
+        if block.begun {
+            self.json.push(',');
+        }
+        (block.begun, block.is_open) = (true, true);
+        Some(())
+    }
+
+    fn begin_block(&mut self, column: usize, is_sequence: bool) -> Option<()> {
+        self.has_root = true;
+        self.json.push(if is_sequence { '[' } else { '{' });
+        self.blocks.push(Block { column, is_sequence, begun: false, is_open: false });
+        (self.blocks.len() <= DEEPEST).then_some(())
+    }
+
+    fn end_block(&mut self) {
+        if let Some(block) = self.blocks.pop() {
+            if block.is_open {
+                self.json.push_str("null");
+            }
+            self.json.push(if block.is_sequence { ']' } else { '}' });
+        }
+    }
+
+    /// Writes what stands behind a key or a dash, if anything does.
+    fn value(&mut self, value: &str) -> Option<()> {
+        let block = self.blocks.last_mut()?;
+        block.is_open = value.is_empty();
+        let column = block.column;
+        let first = value.bytes().next();
+        match first {
+            None => (),
+            Some(b'"') => {
+                let inside = value[1..].strip_suffix('"').filter(|text| is_escaped_alike(text))?;
+                self.json.push_str(value);
+                self.note(inside, None)?;
+            }
+            Some(b'\'') => {
+                let inside = value[1..].strip_suffix('\'')?;
+                let text = inside.replace("''", "\0");
+                (!text.contains('\'')).then_some(())?;
+                let text = text.replace('\0', "'");
+                push_text(&text, self.json);
+                self.note(&text, None)?;
+            }
+            Some(b'|') => {
+                let text = self.literal_block(value, column)?;
+                push_text(&text, self.json);
+                self.note(&text, None)?;
+            }
+            Some(b'{' | b'[') => {
+                matches!(value, "{}" | "[]").then_some(())?;
+                if value == "[]" && self.blocks.len() == 1 {
+                    self.header.is_list |= self.keys[0] == "items";
                 }
-                before_value(&mut frames, json);
+                self.json.push_str(value);
+            }
+            Some(_) => {
+                is_plain_scalar(value).then_some(())?;
+                let literal = literal(value);
                 match literal {
-                    Some(literal) => json.push_str(literal),
-                    None => push_text(&value, json),
+                    Some(literal) => self.json.push_str(literal),
+                    None => push_text(value, self.json),
                 }
-                after_value(&mut frames);
+                self.note(value, literal)?;
             }
-            _ => (),
+        }
+        Some(())
+    }
+
+    /// Keeps what tells an object from others. Why it may not be anything but text, the full parser
+    /// says.
+    fn note(&mut self, text: &str, literal: Option<&str>) -> Option<()> {
+        if self.blocks.last()?.is_sequence {
+            return Some(());
+        }
+        let header = &mut self.header;
+        let field = match (self.blocks.len(), self.keys) {
+            (1, ["apiVersion", _]) => &mut header.api_version,
+            (1, ["kind", _]) => &mut header.kind,
+            (2, ["metadata", "name"]) => &mut header.metadata.name,
+            (2, ["metadata", "namespace"]) => &mut header.metadata.namespace,
+            _ => return Some(()),
+        };
+        *field = Some(text.to_owned());
+        (literal.is_none() && !text.contains('\\')).then_some(())
+    }
+
+    /// The lines below `|` or `|-`.
+    fn literal_block(&mut self, indicator: &str, column: usize) -> Option<String> {
+        let is_stripped = match indicator {
+            "|" => false,
+            "|-" => true,
+            _ => return None,
+        };
+        let (mut text, mut blank, mut indent) = (String::new(), 0, None);
+        while let Some((line, rest)) = self.rest.split_once('\n') {
+            let content = line.trim_start_matches(' ');
+            let depth = line.len() - content.len();
+            if !line.is_empty() && !content.is_empty() && depth <= column {
+                break;
+            }
+            self.rest = rest;
+            if line.is_empty() {
+                blank += 1;
+                continue;
+            }
+            let indent = *indent.get_or_insert(depth);
+            // Blank lines at its beginning, and a line that is all blanks, have rules of their own.
+            let is_first = text.is_empty();
+            (depth >= indent && !content.is_empty() && !(is_first && blank > 0)).then_some(())?;
+            let line = &line[indent..];
+            (is_plain(&line.replace('\t', " ")) && !line.starts_with('\t')).then_some(())?;
+            text.extend(std::iter::repeat_n('\n', std::mem::take(&mut blank)));
+            text.push_str(line);
+            text.push('\n');
+        }
+        // What the last line is without its end depends on how the file ends.
+        (!text.is_empty() && (self.rest.is_empty() || self.rest.contains('\n'))).then_some(())?;
+        if is_stripped {
+            text.pop();
+        }
+        Some(text)
+    }
+}
+
+/// Key and value of a line, where the key is a word.
+fn split_key(content: &str) -> Option<(&str, &str)> {
+    let end = content.find(": ").or_else(|| content.strip_suffix(':').map(str::len))?;
+    let key = &content[..end];
+    let starts = key.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let is_word = key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:".contains(&b));
+    // A key of more than 1,024 letters has to be written otherwise.
+    let is_key = starts && is_word && key.len() <= 512;
+    is_key.then(|| (key, content[end + 1..].trim_start_matches(' ')))
+}
+
+/// Whether a line has nothing in it that a parser of YAML sees as more than a letter.
+fn is_plain(line: &str) -> bool {
+    line.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+        || line.chars().all(|c| {
+            matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}')
+        })
+}
+
+/// Whether a scalar without quotes is one, and ends where the line does.
+fn is_plain_scalar(value: &str) -> bool {
+    let mut bytes = value.bytes();
+    let begins = match bytes.next() {
+        Some(b'-') => bytes.next().is_some_and(|next| next != b' '),
+        Some(first) => !b"?:,[]{}#&*!|>'\"%@`".contains(&first),
+        None => false,
+    };
+    begins && !value.contains(": ") && !value.contains(" #") && !value.ends_with(':')
+}
+
+/// Whether JSON has the same escapes in double quotes.
+fn is_escaped_alike(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let is_alike = match byte {
+            b'"' => false,
+            b'\\' => bytes.next().is_some_and(|next| b"\"\\nt".contains(&next)),
+            _ => true,
+        };
+        if !is_alike {
+            return false;
         }
     }
-    // One document that is a mapping: nothing else is an object.
-    (documents == 1 && json.ends_with('}')).then_some(header)
-}
-
-/// Whether what begins is a key.
-fn is_key(frames: &[Frame]) -> bool {
-    matches!(frames.last(), Some(Frame::Mapping { key: None, .. }))
-}
-
-/// Where what tells an object from others is kept, if the next value is that.
-fn noted<'a>(header: &'a mut Header, frames: &[Frame]) -> Option<&'a mut Option<String>> {
-    let key = |frame: &'_ Frame| match frame {
-        Frame::Mapping { key: Some(key), .. } => Some(key.clone()),
-        _ => None,
-    };
-    let keys: Vec<_> = match frames.len() {
-        1 | 2 => frames.iter().filter_map(key).collect(),
-        _ => return None,
-    };
-    match keys.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["apiVersion"] => Some(&mut header.api_version),
-        ["kind"] => Some(&mut header.kind),
-        ["metadata", "name"] => Some(&mut header.metadata.name),
-        ["metadata", "namespace"] => Some(&mut header.metadata.namespace),
-        _ => None,
-    }
-}
-
-fn before_value(frames: &mut [Frame], json: &mut String) {
-    if let Some(Frame::Sequence { begun }) = frames.last_mut() {
-        if *begun {
-            json.push(',');
-        }
-        *begun = true;
-    }
-}
-
-fn after_value(frames: &mut [Frame]) {
-    if let Some(Frame::Mapping { key, .. }) = frames.last_mut() {
-        *key = None;
-    }
+    true
 }
 
 /// What JSON writes for a plain scalar, by the core schema of YAML 1.2: null, true and false, numbers.
@@ -162,10 +320,40 @@ mod tests {
 
     #[test]
     fn values_are_what_the_core_schema_says() {
-        let text = "a: 1\nb: '1'\nc: true\nd: yes\ne:\nf: 1.5\ng: 007\nh: \"x\\ny\"\ni: |\n  two\n  lines\nj: [1, {k: ~}]\nl: .5\nm: 1e3\nn: -x\n";
-        let expected = json!({ "a": 1, "b": "1", "c": true, "d": "yes", "e": null, "f": 1.5,
-            "g": "007", "h": "x\ny", "i": "two\nlines\n", "j": [1, { "k": null }], "l": ".5",
-            "m": 1e3, "n": "-x" });
+        let text = "\
+a: 1
+b: 'it''s \"1\"'
+c: true
+d: yes
+e:
+f: 1.5
+g: 007
+h: \"x\\n\\\"y\\\"\"
+i: |
+  two
+
+    lines
+
+j:
+- 1
+- k: ~
+  l: []
+-
+- - --flag=a b
+  - {}
+l: .5
+m: 1e3
+n: -x
+o: http://x/?y#z
+f:p: |-
+  é\t<>
+last:
+    deep:
+";
+        let expected = json!({ "a": 1, "b": "it's \"1\"", "c": true, "d": "yes", "e": null, "f": 1.5,
+            "g": "007", "h": "x\n\"y\"", "i": "two\n\n  lines\n",
+            "j": [1, { "k": null, "l": [] }, null, ["--flag=a b", {}]], "l": ".5", "m": 1e3,
+            "n": "-x", "o": "http://x/?y#z", "f:p": "é\t<>", "last": { "deep": null } });
         assert_eq!(converted(text), Some(expected));
     }
 
@@ -183,6 +371,22 @@ mod tests {
             "",
             "# only\n",
             "a: 1\n---\nb: 2\n",
+            "a: [1]\n",
+            "a: b # c\n",
+            "a: b\n  c\n",
+            "a:\n  b\n",
+            "a: 'b\n  c'\n",
+            "a: \"b\\u0041\"\n",
+            "a: >\n  b\n",
+            "a: |\n\n  b\n",
+            "a: |\n   b\n  c\n",
+            "  a: 1\nb: 2\n",
+            "a: 1\n  b: 2\n",
+            "a: b: c\n",
+            "a:\tb\n",
+            "a: b\r\n",
+            "a: \u{feff}\n",
+            "a: 1",
         ] {
             assert_eq!(converted(text), None, "{text:?}");
         }
