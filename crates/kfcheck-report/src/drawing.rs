@@ -163,15 +163,16 @@ const BOLD: usize = 16;
 fn wide_lines(output: &Output, node: &Node) -> Vec<String> {
     let [kind, name] = said_of(output, node, false);
     let bold = node.entrance || node.health == Health::Broken;
-    let fits = if bold { BOLD } else { WIDE };
+    let most = if bold { BOLD } else { WIDE };
     let mut lines = vec![shortened(&kind, WIDE - 3)];
-    match name.char_indices().nth(fits).map(|(at, _)| at) {
+    match name.char_indices().nth(most).map(|(at, _)| at) {
         None => lines.push(name),
         Some(cut) => {
-            let breaks = name[..cut].rfind(['-', '.', '/', ':', '_', ' ']).filter(|at| *at > 5);
+            let fits = |at: &usize| *at > 5 || name[at + 1..].chars().count() <= most;
+            let breaks = name[..cut].rfind(['-', '.', '/', ':', '_', ' ']).filter(fits);
             let at = breaks.map_or(cut, |at| at + 1);
             lines.push(name[..at].to_owned());
-            lines.push(shortened(&name[at..], fits));
+            lines.push(shortened(&name[at..], most));
         }
     }
     lines

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kfcheck::{Aspect, Status};
 
-use crate::{Output, PathResource};
+use crate::{Output, PathResource, headline::is_down};
 
 /// How a resource on the path is, as a picture shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,8 @@ impl Health {
         match resource.status {
             Status::Fail if found.any(|finding| output.cause(finding).is_some()) => Self::Broken,
             Status::Fail => Self::Suffers,
+            // What was asked of it may have been answered, as where nobody is let in.
+            _ if is_down(output, resource) => Self::Suffers,
             Status::Warn => Self::Warned,
             Status::Unknown | Status::Bug => Self::Unseen,
             Status::Pass => Self::Healthy,

@@ -63,10 +63,7 @@ impl Headline<'_> {
         let path = &output.path;
         let entrances = path.resources.iter().filter(|r| path.entrances.contains(&r.id));
         let entrances: Vec<_> = entrances.collect();
-        let is_down = |entrance: &&&PathResource| {
-            output.causes().any(|(cause, _)| cause.takes_down.contains(&entrance.id))
-        };
-        let down = entrances.iter().filter(is_down);
+        let down = entrances.iter().filter(|entrance| is_down(output, entrance));
         let summary = &output.summary;
         Headline {
             down: down.map(|entrance| entrance.resource.name.as_str()).collect(),
@@ -85,6 +82,11 @@ impl Headline<'_> {
     pub(crate) fn parts(&self) -> (String, String) {
         (self.verdict(), self.counts())
     }
+}
+
+/// Whether a root cause keeps an entrance from working.
+pub(crate) fn is_down(output: &Output, entrance: &PathResource) -> bool {
+    output.causes().any(|(cause, _)| cause.takes_down.contains(&entrance.id))
 }
 
 /// A time without what is smaller than a second.

@@ -73,6 +73,13 @@ fn every_output_of_every_deployment_names_what_its_json_names() {
     let mut largest = 0;
     for (provider, bundle) in bundles {
         let output = report(provider, &bundle);
+        let picture = mermaid(&output);
+        for down in output.root_causes.iter().flat_map(|cause| &cause.takes_down) {
+            let mut boxes = picture.lines().map(str::trim);
+            let drawn = boxes.find(|line| line.starts_with(&format!("{down}["))).unwrap();
+            let is_bad = drawn.contains("(affected)") || drawn.contains("(root cause)");
+            assert!(is_bad, "{bundle} draws what is down as {drawn}");
+        }
         for format in &FORMATS[1..] {
             let text = rendered(format, &output);
             // As plain as Markdown, XML and HTML write it.

@@ -93,12 +93,14 @@ pub(crate) struct SignIn;
 impl Stretch for SignIn {
     async fn draw(&self, cx: &Cx, path: &mut Path) -> Result<(), FactError> {
         let sign_ins = cx.get(CognitoSignIns).await?;
-        let hosts = cx.get(Hosts).await?;
+        let hosts = cx.get(Hosts).await;
         // Whom the load balancer has signed in, nobody in the cluster asks again.
         if sign_ins.is_empty() {
-            let hosts: Vec<_> = hosts.iter().map(|host| host_resource(host)).collect();
-            return draw_sign_in(cx, path, &hosts).await;
+            let known = hosts.iter().flat_map(|all| all.iter());
+            let known: Vec<_> = known.map(|host| host_resource(host)).collect();
+            draw_sign_in(cx, path, &known).await?;
         }
+        let hosts = hosts?;
         for sign_in in sign_ins.iter() {
             let client = resource("UserPoolClient", &sign_in.user_pool_client_id);
             let pool = resource("UserPool", sign_in.pool());

@@ -73,7 +73,8 @@ impl Manifests {
     ) -> Option<Vec<(String, &str)>> {
         let mut found = self.objects.iter().filter(|object| object.header.is(kind)).peekable();
         let is_named = self.names.iter().any(|name| kind.is_named(name));
-        let is_left_out = || selection.namespace.as_ref().is_some_and(|name| self.left_out(name));
+        let is_left_out =
+            || selection.namespace.as_ref().is_some_and(|name| self.left_out(kind, name));
         if !is_named && (found.peek().is_none() || is_left_out()) {
             return None;
         }
@@ -86,12 +87,18 @@ impl Manifests {
         Some(found.filter(meant).map(|object| (object.header.shown(), object.json())).collect())
     }
 
-    /// Whether a namespace is among those listed, and nothing is kept of what is in it.
-    fn left_out(&self, name: &str) -> bool {
+    /// Whether a namespace is among those listed, and nothing is kept of what is in it. Events and
+    /// custom resources are often dumped for all namespaces at once, so that one of them says nothing
+    /// of the pods and Services beside it.
+    fn left_out(&self, kind: &ObjectKind, name: &str) -> bool {
         let is = |field: &Option<String>, text: &str| field.as_deref() == Some(text);
-        // Events are often dumped for all namespaces at once.
-        let inside =
-            |header: &Header| is(&header.metadata.namespace, name) && !is(&header.kind, "Event");
+        let is_custom = |group: &str| group.contains('.');
+        let tells = |header: &Header| {
+            let version = header.api_version.as_deref().unwrap_or_default();
+            let group = version.split_once('/').map_or("", |(group, _)| group);
+            !is(&header.kind, "Event") && (is_custom(kind.groups[0]) || !is_custom(group))
+        };
+        let inside = |header: &Header| is(&header.metadata.namespace, name) && tells(header);
         let itself =
             |header: &Header| is(&header.kind, "Namespace") && is(&header.metadata.name, name);
         self.objects.iter().any(|object| itself(&object.header))

@@ -246,9 +246,9 @@ fn split_key(content: &str) -> Option<(&str, &str)> {
 /// Whether a line has nothing in it that a parser of YAML sees as more than a letter.
 fn is_plain(line: &str) -> bool {
     line.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-        || line.chars().all(|c| {
-            matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}')
-        })
+        || line
+            .chars()
+            .all(|c| matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}'))
 }
 
 /// Whether a scalar without quotes is one, and ends where the line does.
