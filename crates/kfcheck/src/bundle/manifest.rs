@@ -87,22 +87,23 @@ impl Manifests {
         Some(found.filter(meant).map(|object| (object.header.shown(), object.json())).collect())
     }
 
-    /// Whether a namespace is among those listed, and nothing is kept of what is in it. Events and
-    /// custom resources are often dumped for all namespaces at once, so that one of them says nothing
-    /// of the pods and Services beside it.
+    /// Whether a namespace is known, by itself or by what is in it, and nothing is kept that tells what
+    /// else is. Events and custom resources are often dumped for all namespaces at once, so that one of
+    /// them says nothing of the pods and Services beside it.
     fn left_out(&self, kind: &ObjectKind, name: &str) -> bool {
         let is = |field: &Option<String>, text: &str| field.as_deref() == Some(text);
         let is_custom = |group: &str| group.contains('.');
+        let inside =
+            |header: &Header| is(&header.metadata.namespace, name) && !is(&header.kind, "Event");
         let tells = |header: &Header| {
             let version = header.api_version.as_deref().unwrap_or_default();
             let group = version.split_once('/').map_or("", |(group, _)| group);
-            !is(&header.kind, "Event") && (is_custom(kind.groups[0]) || !is_custom(group))
+            inside(header) && (is_custom(kind.groups[0]) || !is_custom(group))
         };
-        let inside = |header: &Header| is(&header.metadata.namespace, name) && tells(header);
         let itself =
             |header: &Header| is(&header.kind, "Namespace") && is(&header.metadata.name, name);
-        self.objects.iter().any(|object| itself(&object.header))
-            && !self.objects.iter().any(|object| inside(&object.header))
+        let mut headers = self.objects.iter().map(|object| &object.header);
+        headers.clone().any(|header| itself(header) || inside(header)) && !headers.any(tells)
     }
 }
 
