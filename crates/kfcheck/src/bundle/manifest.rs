@@ -251,7 +251,7 @@ fn not_plain(piece: &str, json: &mut String) -> Option<Vec<(Header, Range<usize>
         header.is_list = document.get("items").is_some_and(Value::is_array);
         let from = json.len();
         json.push_str(&document.to_string());
-        document.is_object().then(|| (header, from..json.len()))
+        document.is_object().then_some((header, from..json.len()))
     };
     documents.map(object).collect()
 }

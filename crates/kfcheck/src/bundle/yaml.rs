@@ -34,7 +34,8 @@ pub(super) fn to_json<'a>(text: &'a str, json: &'a mut String) -> Option<Header>
     let header = Header::default();
     let (blocks, keys) = (Vec::new(), [""; 2]);
     let mut writer = Writer { json, header, blocks, has_root: false, keys, rest: text };
-    while let Some(line) = writer.next_line()? {
+    while !writer.rest.is_empty() {
+        let line = writer.next_line()?;
         let content = line.trim_start_matches(' ');
         if !content.is_empty() {
             writer.line(line.len() - content.len(), content)?;
@@ -47,14 +48,11 @@ pub(super) fn to_json<'a>(text: &'a str, json: &'a mut String) -> Option<Header>
 }
 
 impl<'a> Writer<'a> {
-    /// The next line, if there is one; nothing where it isn't plain.
-    fn next_line(&mut self) -> Option<Option<&'a str>> {
-        if self.rest.is_empty() {
-            return Some(None);
-        }
+    /// The next line; nothing where it isn't plain, or doesn't end.
+    fn next_line(&mut self) -> Option<&'a str> {
         let (line, rest) = self.rest.split_once('\n')?;
         self.rest = rest;
-        (is_plain(line) && !line.ends_with(' ')).then_some(Some(line))
+        (is_plain(line) && !line.ends_with(' ')).then_some(line)
     }
 
     fn line(&mut self, mut column: usize, mut content: &'a str) -> Option<()> {
