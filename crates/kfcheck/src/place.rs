@@ -3,7 +3,7 @@ use std::{num::NonZero, thread};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::Fault;
+use crate::{Fault, bundle::Object};
 
 /// Where a bundle keeps an answer of type `V`, and the command that prints it in that form.
 pub struct Place<V> {
@@ -16,9 +16,9 @@ pub struct Place<V> {
 pub(crate) enum Kept<'a> {
     /// One value.
     Value(Value),
-    /// Objects, each with its name for people and its JSON text. They are not parsed any further
-    /// than they are read: a cluster prints more than fits into memory as values.
-    Objects(Vec<(String, &'a str)>),
+    /// Objects. They are not parsed any further than they are read: a cluster prints more than fits
+    /// into memory as values.
+    Objects(Vec<&'a Object>),
 }
 
 /// A place, whatever is kept there.
@@ -216,7 +216,7 @@ fn decode_objects<T: DeserializeOwned + Send>(kept: Kept<'_>) -> Result<Vec<T>, 
     if objects.len() <= share {
         return objects.iter().map(decode_object).collect();
     }
-    let read = |share: &[(String, &str)]| share.iter().map(decode_object).collect();
+    let read = |share: &[&Object]| share.iter().map(decode_object).collect();
     let shares: Vec<Result<Vec<T>, String>> = thread::scope(|scope| {
         let running: Vec<_> =
             objects.chunks(share).map(|share| scope.spawn(move || read(share))).collect();
@@ -230,12 +230,17 @@ fn decode_objects<T: DeserializeOwned + Send>(kept: Kept<'_>) -> Result<Vec<T>, 
     Ok(all)
 }
 
-fn decode_object<T: DeserializeOwned>((name, text): &(String, &str)) -> Result<T, String> {
+fn decode_object<T: DeserializeOwned>(object: &&Object) -> Result<T, String> {
+    let text = object.json();
+    // Keeping track of where it is takes as long as reading, and only an error is told where it is.
+    if let Ok(read) = serde_json::from_str(text) {
+        return Ok(read);
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let inner = error.inner().to_string();
         let what = inner.split(" at line ").next().unwrap_or_default();
-        format!("{name}: {}: {what}", error.path())
+        format!("{}: {}: {what}", object.header.shown(), error.path())
     })
 }
 

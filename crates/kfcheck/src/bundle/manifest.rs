@@ -18,13 +18,20 @@ use crate::{Fault, ObjectKind, Selection};
 #[derive(Debug)]
 pub(super) struct Manifests {
     objects: Vec<Object>,
-    /// The files, without folder and extension: an empty list is of the kind that its file names.
-    names: Vec<String>,
+    sources: Vec<Source>,
+}
+
+/// A file, and which of the objects are from it.
+#[derive(Debug)]
+struct Source {
+    /// Below `kubernetes/` and without its extension: `istio-system`, `logs/pods`.
+    path: String,
+    objects: Range<usize>,
 }
 
 #[derive(Debug)]
-pub(super) struct Object {
-    pub(super) header: Header,
+pub(crate) struct Object {
+    pub(crate) header: Header,
     text: Arc<String>,
     range: Range<usize>,
 }
@@ -32,7 +39,7 @@ pub(super) struct Object {
 /// What an object is.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub(super) api_version: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) metadata: Name,
@@ -43,7 +50,7 @@ pub(super) struct Header {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Name {
+pub(crate) struct Name {
     pub(super) name: Option<String>,
     pub(super) namespace: Option<String>,
 }
@@ -51,28 +58,25 @@ pub(super) struct Name {
 impl Manifests {
     /// Reads every file under `kubernetes/`. One that is broken may have held anything.
     pub(super) fn read(files: &BTreeMap<String, File>) -> Result<Self, Fault> {
-        let mut all = Self { objects: Vec::new(), names: Vec::new() };
+        let mut all = Self { objects: Vec::new(), sources: Vec::new() };
         for (name, file) in files {
             let Some((stem, "json" | "yaml" | "yml")) = name.rsplit_once('.') else { continue };
-            let Some(stem) = stem.strip_prefix("kubernetes/") else { continue };
-            all.names.push(stem.rsplit('/').next().unwrap_or(stem).to_owned());
+            let Some(path) = stem.strip_prefix("kubernetes/") else { continue };
             let broken = |detail| Fault::Malformed { file: name.clone(), detail };
             let text = file.text(name)?;
             let found = if is_yaml(name) { in_yaml(&text) } else { in_json(&Arc::new(text)) };
+            let start = all.objects.len();
             all.objects.extend(found.map_err(broken)?);
+            all.sources.push(Source { path: path.to_owned(), objects: start..all.objects.len() });
         }
         Ok(all)
     }
 
-    /// The objects meant, each with its name and its JSON; nothing where no file speaks of the kind,
-    /// or of a namespace that there is.
-    pub(super) fn objects(
-        &self,
-        kind: &ObjectKind,
-        selection: &Selection,
-    ) -> Option<Vec<(String, &str)>> {
+    /// The objects meant; nothing where no file speaks of the kind, or of a namespace that there is.
+    pub(super) fn objects(&self, kind: &ObjectKind, selection: &Selection) -> Option<Vec<&Object>> {
         let mut found = self.objects.iter().filter(|object| object.header.is(kind)).peekable();
-        let is_named = self.names.iter().any(|name| kind.is_named(name));
+        // An empty list is of the kind that its file names.
+        let is_named = self.sources.iter().any(|source| kind.is_named(source.name()));
         let is_left_out =
             || selection.namespace.as_ref().is_some_and(|name| self.left_out(kind, name));
         if !is_named && (found.peek().is_none() || is_left_out()) {
@@ -84,60 +88,82 @@ impl Manifests {
             let Name { name, namespace } = &object.header.metadata;
             is(&selection.name, name) && is(&selection.namespace, namespace)
         };
-        Some(found.filter(meant).map(|object| (object.header.shown(), object.json())).collect())
+        Some(found.filter(meant).collect())
     }
 
     /// Whether a namespace is known, by itself or by what is in it, and nothing is kept that tells what
-    /// else is. Events and custom resources are often dumped for all namespaces at once, so that one of
-    /// them says nothing of the pods and Services beside it.
-    fn left_out(&self, kind: &ObjectKind, name: &str) -> bool {
-        let is = |field: &Option<String>, text: &str| field.as_deref() == Some(text);
-        let is_custom = |group: &str| group.contains('.');
-        let inside =
-            |header: &Header| is(&header.metadata.namespace, name) && !is(&header.kind, "Event");
-        let tells = |header: &Header| {
-            let version = header.api_version.as_deref().unwrap_or_default();
-            let group = version.split_once('/').map_or("", |(group, _)| group);
-            inside(header) && (is_custom(kind.groups[0]) || !is_custom(group))
+    /// else is. Events and custom resources are often listed for all namespaces at once, into files of
+    /// their own; one of them says nothing of the pods and Services beside it.
+    fn left_out(&self, kind: &ObjectKind, namespace: &str) -> bool {
+        let is_custom = kind.groups[0].contains('.');
+        let is_itself = |header: &Header| {
+            header.kind.as_deref() == Some("Namespace")
+                && header.metadata.name.as_deref() == Some(namespace)
         };
-        let itself =
-            |header: &Header| is(&header.kind, "Namespace") && is(&header.metadata.name, name);
-        let mut headers = self.objects.iter().map(|object| &object.header);
-        headers.clone().any(|header| itself(header) || inside(header)) && !headers.any(tells)
+        let mut is_known = false;
+        for source in &self.sources {
+            let headers = self.objects[source.objects.clone()].iter().map(|object| &object.header);
+            let mut is_dump = source.path.split('/').any(|part| part == namespace);
+            let (mut has_any, mut has_built_in) = (false, false);
+            for header in headers.filter(|header| header.kind.as_deref() != Some("Event")) {
+                let is_inside = header.metadata.namespace.as_deref() == Some(namespace);
+                is_known |= is_inside || is_itself(header);
+                is_dump |= header.metadata.namespace.is_some() && header.is_built_in();
+                has_any |= is_inside;
+                has_built_in |= is_inside && header.is_built_in();
+            }
+            if has_built_in || has_any && (is_custom || is_dump) {
+                return false;
+            }
+        }
+        is_known
     }
 }
 
 impl Manifests {
     /// Whether no file is there at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.sources.is_empty()
     }
 
     /// The objects of every group that ends so; nothing where no file speaks of any.
-    pub(super) fn of_groups(&self, suffix: &str) -> Option<Vec<(String, &str)>> {
+    pub(super) fn of_groups(&self, suffix: &str) -> Option<Vec<&Object>> {
         let is = |object: &&Object| {
             let version = object.header.api_version.as_deref().unwrap_or_default();
             version.split_once('/').is_some_and(|(group, _)| group.ends_with(suffix))
         };
-        let found = self.objects.iter().filter(is);
-        let all: Vec<_> = found.map(|object| (object.header.shown(), object.json())).collect();
+        let all: Vec<_> = self.objects.iter().filter(is).collect();
         let bare = suffix.trim_start_matches('.');
-        let is_named = |name: &String| name == bare || name.ends_with(suffix);
-        (!all.is_empty() || self.names.iter().any(is_named)).then_some(all)
+        let is_named = |name: &str| name == bare || name.ends_with(suffix);
+        let mut names = self.sources.iter().map(Source::name);
+        (!all.is_empty() || names.any(is_named)).then_some(all)
+    }
+}
+
+impl Source {
+    /// The file's own name.
+    fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 }
 
 impl Object {
     /// Its JSON.
-    pub(super) fn json(&self) -> &str {
+    pub(crate) fn json(&self) -> &str {
         &self.text[self.range.clone()]
     }
 }
 
 impl Header {
     fn is(&self, kind: &ObjectKind) -> bool {
-        let text = |field: &'_ Option<String>| field.clone().unwrap_or_default();
-        kind.matches(&text(&self.api_version), &text(&self.kind))
+        let version = self.api_version.as_deref().unwrap_or_default();
+        kind.matches(version, self.kind.as_deref().unwrap_or_default())
+    }
+
+    /// Whether every cluster has its kind, as far as its group tells.
+    fn is_built_in(&self) -> bool {
+        let version = self.api_version.as_deref().unwrap_or_default();
+        !version.split_once('/').is_some_and(|(group, _)| group.contains('.'))
     }
 
     /// With what its list says of it: in the API's own `PodList`, the pods say nothing themselves.
@@ -151,7 +177,7 @@ impl Header {
     }
 
     /// As a person says it: `Pod kubeflow/a`.
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let Name { name, namespace } = &self.metadata;
         let namespace = namespace.iter().flat_map(|namespace| [namespace, "/"]);
         let kind = self.kind.as_deref().unwrap_or_default();
@@ -299,7 +325,7 @@ pub(super) fn cut(text: &str) -> Vec<Range<usize>> {
             }
             (start, in_items, is_head) = (next, false, true);
         } else {
-            is_head &= is_preamble(line);
+            is_head = is_head && is_preamble(line);
         }
         at = end;
     }

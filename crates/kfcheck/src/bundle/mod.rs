@@ -18,12 +18,13 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    Fault, ObjectKind, Selection,
+    Fault,
     place::{At, Kept, Spot},
 };
 
 use file::File;
 use manifest::Manifests;
+pub(crate) use manifest::Object;
 
 /// The folders that a bundle may have, one at least.
 const FOLDERS: [&str; 4] = ["kubernetes/", "gcp/", "aws/", "probes/"];
@@ -167,7 +168,9 @@ impl Bundle {
             }
             At::Members(path, fields) => self.members(path, fields)?.map(Kept::Value),
             At::Listed(path, key, fields) => self.listed(path, key, fields)?.map(Kept::Value),
-            At::Objects(kind, selection) => self.objects(kind, selection)?.map(Kept::Objects),
+            At::Objects(kind, selection) => {
+                self.manifests()?.objects(kind, selection).map(Kept::Objects)
+            }
             At::Groups(suffix) => self.manifests()?.of_groups(suffix).map(Kept::Objects),
             At::Text(path) => self.text(path)?.map(|text| Kept::Value(text.into())),
         };
@@ -255,15 +258,6 @@ impl Bundle {
             return Err(Fault::Malformed { file: format!("{path}.json"), detail });
         };
         Ok(Some(all.iter().filter(|member| has(member, fields)).cloned().collect()))
-    }
-
-    /// Objects of a kind; nothing where no file speaks of the kind.
-    fn objects(
-        &self,
-        kind: &ObjectKind,
-        selection: &Selection,
-    ) -> Result<Option<Vec<(String, &str)>>, Fault> {
-        Ok(self.manifests()?.objects(kind, selection))
     }
 
     fn manifests(&self) -> Result<&Manifests, Fault> {
