@@ -232,10 +232,14 @@ impl<'a> Writer<'a> {
 
 /// Key and value of a line, where the key is a word.
 fn split_key(content: &str) -> Option<(&str, &str)> {
-    let end = content.find(": ").or_else(|| content.strip_suffix(':').map(str::len))?;
+    let mut colons = content.bytes().enumerate().filter(|(_, byte)| *byte == b':');
+    let ends = |at: usize| matches!(content.as_bytes().get(at + 1), None | Some(b' '));
+    let end = colons.find(|(at, _)| ends(*at))?.0;
     let key = &content[..end];
     let starts = key.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    let is_word = key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:".contains(&b));
+    let is_letter =
+        |b| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-'..=b'/' | b':');
+    let is_word = key.bytes().all(is_letter);
     // A key of more than 1,024 letters has to be written otherwise.
     let is_key = starts && is_word && key.len() <= 512;
     is_key.then(|| (key, content[end + 1..].trim_start_matches(' ')))
@@ -243,7 +247,8 @@ fn split_key(content: &str) -> Option<(&str, &str)> {
 
 /// Whether a line has nothing in it that a parser of YAML sees as more than a letter.
 fn is_plain(line: &str) -> bool {
-    line.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+    // Without an early end, many bytes are looked at in one go.
+    line.bytes().fold(true, |plain, byte| plain & (0x20..0x7f).contains(&byte))
         || line
             .chars()
             .all(|c| matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}'))
@@ -294,8 +299,8 @@ fn is_number(value: &str) -> bool {
 }
 
 fn push_text(value: &str, json: &mut String) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if value.bytes().all(plain) {
+    let is_plain = |byte: u8| (byte >= 0x20) & (byte != b'"') & (byte != b'\\');
+    if value.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         json.push('"');
         json.push_str(value);
         json.push('"');
