@@ -214,9 +214,9 @@ fn decode_objects<T: DeserializeOwned + Send>(kept: Kept<'_>) -> Result<Vec<T>, 
     // A few are read sooner than a thread is started.
     let share = objects.len().div_ceil(workers).max(1_000);
     if objects.len() <= share {
-        return objects.iter().map(decode_object).collect();
+        return objects.into_iter().map(decode_object).collect();
     }
-    let read = |share: &[&Object]| share.iter().map(decode_object).collect();
+    let read = |share: &[&Object]| share.iter().copied().map(decode_object).collect();
     let shares: Vec<Result<Vec<T>, String>> = thread::scope(|scope| {
         let running: Vec<_> =
             objects.chunks(share).map(|share| scope.spawn(move || read(share))).collect();
@@ -230,7 +230,7 @@ fn decode_objects<T: DeserializeOwned + Send>(kept: Kept<'_>) -> Result<Vec<T>, 
     Ok(all)
 }
 
-fn decode_object<T: DeserializeOwned>(object: &&Object) -> Result<T, String> {
+fn decode_object<T: DeserializeOwned>(object: &Object) -> Result<T, String> {
     let text = object.json();
     // Keeping track of where it is takes as long as reading, and only an error is told where it is.
     if let Ok(read) = serde_json::from_str(text) {

@@ -57,8 +57,8 @@ const PASSES: usize = 8;
 /// `text` without what looks like a secret. It is gone over until nothing more is found: what was written
 /// down of it is then read again as it is.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let mut clean = pass(text);
-    for _ in 1..PASSES {
+    let mut clean = Cow::Borrowed(text);
+    for _ in 0..PASSES {
         match pass(&clean) {
             Cow::Owned(cleaner) if cleaner != clean => clean = Cow::Owned(cleaner),
             _ => break,

@@ -299,7 +299,7 @@ fn is_number(value: &str) -> bool {
 }
 
 fn push_text(value: &str, json: &mut String) {
-    let is_plain = |byte: u8| (byte >= 0x20) & (byte != b'"') & (byte != b'\\');
+    let is_plain = |byte: u8| !matches!(byte, ..0x20 | b'"' | b'\\');
     if value.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         json.push('"');
         json.push_str(value);
