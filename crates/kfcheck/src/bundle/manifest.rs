@@ -285,9 +285,10 @@ fn not_plain(piece: &str, json: &mut String) -> Option<Vec<(Header, Range<usize>
 /// The document itself, or what a List holds.
 fn parsed(mut document: Value) -> Result<Vec<Object>, String> {
     let list = Header::deserialize(&document).unwrap_or_default();
-    let items = match document.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) => items,
-        _ => vec![document],
+    let items = if let Some(Value::Array(items)) = document.get_mut("items") {
+        std::mem::take(items)
+    } else {
+        vec![document]
     };
     let object = |(nth, value): (usize, Value)| {
         let header = Header::deserialize(&value).map_err(|e| format!("object {nth}: {e}"))?;
@@ -352,7 +353,14 @@ fn undent(piece: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::cut;
+    use super::{cut, documents};
+
+    #[test]
+    fn items_that_are_no_list_stay_as_they_are() {
+        let found = documents("items:\n\r api\n  data:s  \nkind: Other\n").unwrap();
+        let [only] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(only.json(), r#"{"items":"api data:s","kind":"Other"}"#);
+    }
 
     #[test]
     fn however_many_lists_seem_to_begin_a_text_is_gone_through_once() {
